@@ -1,0 +1,181 @@
+"""All metrics of a model from one pass over the users, with intervals."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.data import Interactions
+from engine.errors import DataTooSmall, EngineError, TrainingFailed
+from engine.intervals import bootstrap, interval
+from engine.metrics import DEFAULT, Evidence, Metric, Values, by_name
+from engine.metrics.base import contains, pair_keys
+from engine.metrics.roc import areas
+from engine.ranking import BYTE_BUDGET, score_batches, top_k_seen
+
+if TYPE_CHECKING:
+    from engine.models.base import Model
+
+
+class MetricValue(NamedTuple):
+    """A metric with its 95 % interval.
+
+    Attributes:
+        value: the mean over users, or the pooled figure, as the metric defines it; NaN where it is undefined.
+        low, high: ends of the percentile bootstrap interval over users; None for a metric of the whole catalogue.
+        users: how many users have a value.
+        excluded: how many have none: users with training rows but without held-out ones, and undefined cases.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    users: int
+    excluded: int
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What one pass found.
+
+    Attributes:
+        metrics: by full name, such as `ndcg@10`.
+        users: int (U,), dense indices of the users with held-out rows, ascending.
+        rows: int64 (U,), held-out rows of each: the weights of the pooled metrics (see `Metric.terms`).
+        per_user: by full name, float64 (U,), NaN where undefined; metrics of the whole catalogue are not in it.
+        already_seen: held-out pairs that were left out because they are training rows too.
+    """
+
+    metrics: dict[str, MetricValue]
+    users: NDArray[np.integer[Any]]
+    rows: NDArray[np.int64]
+    per_user: dict[str, Values]
+    already_seen: int = 0
+
+    @property
+    def n_users(self) -> int:
+        """Number of users with held-out rows."""
+        return len(self.users)
+
+
+def evaluate(
+    model: "Model",
+    train: Interactions,
+    test: Interactions,
+    *,
+    metrics: Iterable[str] = DEFAULT,
+    k: int = 10,
+    seed: int = 0,
+    byte_budget: int = BYTE_BUDGET,
+) -> Report:
+    """Measure a model on held-out rows: the whole catalogue is ranked, without the items of a user's training rows.
+
+    A user whom the model has no training rows of gets its cold vector, as they would from the recommender. A model that
+    only ranks has no rating metrics: they are left out of the report.
+
+    Args:
+        model: trained.
+        train: the rows it knows as seen, over the same users and items as the model's.
+        test: the held-out rows, over the same users and items; all count as relevant.
+        metrics: names as `engine.metrics.metric` reads them.
+        k: cut-off of the names that give none.
+        seed: of the bootstrap.
+        byte_budget: memory for a batch of scores.
+
+    Raises:
+        SettingRefused: an unknown metric.
+        EngineError: the ids of model, train and test differ.
+        DataTooSmall: there is nothing to test on.
+        TrainingFailed: the model predicts ratings that are not finite.
+    """
+    asked = by_name(metrics, k)
+    chosen = {name: one for name, one in asked.items() if one.needs != "ratings" or model.predicts_ratings}
+    if not (model.facts.users == train.users == test.users and model.facts.items == train.items == test.items):
+        raise EngineError(
+            "the model, its training rows and the test rows number users and items differently",
+            hint="build both sides over the id maps of the model",
+        )
+    seen = contains(pair_keys(train), pair_keys(test))
+    fresh = test.rows(~seen) if seen.any() else test
+    if not len(fresh):
+        raise DataTooSmall("there is no held-out rating to test on", hint="hold rows out: --test 0.2")
+    evidence = _collected(model, train, fresh, chosen, byte_budget)
+    values = {name: one.values(evidence) for name, one in chosen.items()}
+    return Report(
+        _summarised(chosen, values, evidence, seed),
+        evidence.users,
+        evidence.relevant,
+        {name: values[name] for name, one in chosen.items() if one.per_user},
+        len(test) - len(fresh),
+    )
+
+
+def _collected(
+    model: "Model", train: Interactions, test: Interactions, chosen: dict[str, Metric], byte_budget: int
+) -> Evidence:
+    """Run over the users with held-out rows once, and keep what the chosen metrics need."""
+    needs = {one.needs for one in chosen.values()}
+    users = np.flatnonzero(test.user_counts)  # (U,)
+    depth = max((one.k for one in chosen.values() if one.needs == "lists"), default=0)
+    lists = np.full((len(users), min(depth, train.n_items)), -1, np.int32)  # (U, K)
+    auc = np.full(len(users), np.nan) if "scores" in needs else None
+    done = 0
+    for batch, scores in score_batches(model, users, byte_budget) if needs & {"lists", "scores"} else ():
+        here = slice(done, done := done + len(batch))
+        lists[here] = top_k_seen(scores, lists.shape[1], batch, train)[0]
+        if auc is not None:
+            auc[here] = areas(scores, batch, train, test)
+    squared, absolute = _errors(model, test, users) if "ratings" in needs else (None, None)
+    return Evidence.of_lists(users, lists, train, test, squared_error=squared, absolute_error=absolute, auc=auc)
+
+
+def _errors(model: "Model", test: Interactions, users: NDArray[np.integer[Any]]) -> tuple[Values, Values]:
+    """Return the squared and the absolute error of predicted ratings, summed by user, (U,) each."""
+    predicted = np.empty(len(test), np.float32)
+    warm = model.facts.user_counts[test.user_index] > 0  # (n,)
+    if warm.any():
+        predicted[warm] = model.rate_pairs(test.user_index[warm], test.item_index[warm])
+    if not warm.all():
+        predicted[~warm] = model.ratings(model.cold_vector(), test.item_index[~warm])
+    if not np.isfinite(predicted).all():
+        raise TrainingFailed(
+            f"{int((~np.isfinite(predicted)).sum())} predicted ratings are not finite",
+            hint="train with a lower learning rate or more regularization",
+        )
+    error = predicted.astype(np.float64) - test.ratings
+    squared, absolute = (np.bincount(test.user_index, one, test.n_users)[users] for one in (error**2, np.abs(error)))
+    return squared, absolute
+
+
+def _summarised(
+    chosen: dict[str, Metric], values: dict[str, Values], evidence: Evidence, seed: int
+) -> dict[str, MetricValue]:
+    """Take the means, last of all, and their intervals."""
+    users = evidence.users
+    active = np.count_nonzero(evidence.train.user_counts) + np.count_nonzero(evidence.train.user_counts[users] == 0)
+    terms = {name: one.terms(values[name], evidence.relevant) for name, one in chosen.items()}
+    intervals = _intervals({name: one for name, one in chosen.items() if one.per_user}, terms, seed)
+    summary = {}
+    for name, one in chosen.items():
+        totals, weights = terms[name]
+        counted = int(np.count_nonzero(weights)) if one.per_user else len(users)
+        value = float(one.mean(totals.sum(), weights.sum()))
+        low, high = intervals.get(name, (None, None))
+        summary[name] = MetricValue(value, low, high, counted, int(active) - counted)
+    return summary
+
+
+def _intervals(
+    by_user: dict[str, Metric], terms: dict[str, tuple[Values, Values]], seed: int
+) -> dict[str, tuple[float, float]]:
+    """Return the 95 % intervals by name, all from the same draws of users."""
+    if not by_user:
+        return {}
+    totals, weights = (np.stack([terms[name][side] for name in by_user], axis=1) for side in (0, 1))  # (U, M) each
+    drawn_totals, drawn_weights = bootstrap(totals, weights, seed)  # (draws, M) each
+    return {
+        name: interval(one.mean(drawn_totals[:, column], drawn_weights[:, column]))
+        for column, (name, one) in enumerate(by_user.items())
+    }

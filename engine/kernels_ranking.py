@@ -1,0 +1,105 @@
+"""Compiled loops over score matrices: the best k of each row, and the ranks of given values in sorted rows.
+
+The kernels release the interpreter lock and `in_threads` deals rows out to plain threads. That needs none of numba's
+threading layers, which forbid `fork` or concurrent callers, and the result does not depend on the number of threads.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from engine.resources import processors
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+class Spans(NamedTuple):
+    """Items by row: those of row b are items[starts[b]:stops[b]].
+
+    Attributes:
+        starts: int64 (B,).
+        stops: int64 (B,).
+        items: int32, dense indices.
+    """
+
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    items: NDArray[np.int32]
+
+
+def in_threads(kernel: Callable[..., Any], n_rows: int, *arguments: Any) -> None:
+    """Call `kernel((start, stop), *arguments)` so that the spans [start, stop) cover all rows, one span a thread."""
+    n_threads = max(1, min(processors(), n_rows // 32))
+    if n_threads == 1:
+        kernel((0, n_rows), *arguments)
+        return
+    bounds = [n_rows * part // n_threads for part in range(n_threads + 1)]
+    with ThreadPoolExecutor(n_threads) as pool:
+        for done in [pool.submit(kernel, rows, *arguments) for rows in pairwise(bounds)]:
+            done.result()
+
+
+def _compiled(function: Kernel) -> Kernel:
+    """Compile once a machine, and keep the type that numba's own decorator loses."""
+    return cast("Kernel", njit(cache=True, nogil=True)(function))
+
+
+@_compiled
+def top_k_rows(
+    rows: tuple[int, int],
+    scores: NDArray[np.floating[Any]],
+    seen: Spans,
+    best: NDArray[np.int32],
+    best_scores: NDArray[np.floating[Any]],
+) -> None:
+    """Fill best (B, k) and best_scores (B, k) with the unseen items of the rows start:stop, best first.
+
+    Places that stay empty keep what they hold. Insertion suits lists that are short against the catalogue: few items
+    pass the threshold once k are found.
+    """
+    n_items, k = scores.shape[1], best.shape[1]
+    seen_by = np.full(n_items, -1, np.int64)  # the last row that has the item among its seen ones
+    for b in range(rows[0], rows[1]):
+        for position in range(seen.starts[b], seen.stops[b]):
+            seen_by[seen.items[position]] = b
+        filled = 0
+        threshold = -np.inf
+        for item in range(n_items):
+            score = scores[b, item]
+            # "greater" keeps the lower item of equal scores and lets neither NaN nor -inf in
+            if not score > threshold or seen_by[item] == b:
+                continue
+            place = filled if filled < k else k - 1
+            while place > 0 and best_scores[b, place - 1] < score:
+                best_scores[b, place] = best_scores[b, place - 1]
+                best[b, place] = best[b, place - 1]
+                place -= 1
+            best_scores[b, place] = score
+            best[b, place] = item
+            filled = min(filled + 1, k)
+            if filled == k:
+                threshold = best_scores[b, k - 1]
+
+
+@_compiled
+def average_ranks(
+    span: tuple[int, int],
+    ascending: NDArray[np.floating[Any]],
+    rows: NDArray[np.integer[Any]],
+    values: NDArray[np.floating[Any]],
+    ranks: NDArray[np.float64],
+) -> None:
+    """Fill ranks (m,) with the ranks from 1 of values (m,) in their rows (m,) of the sorted matrix (B, n).
+
+    Equal numbers share the mean of their ranks. Entries of `span` only, start to stop.
+    """
+    for entry in range(span[0], span[1]):
+        row = ascending[rows[entry]]
+        below = np.searchsorted(row, values[entry])
+        upto = np.searchsorted(row, values[entry], side="right")
+        ranks[entry] = (below + upto + 1) / 2

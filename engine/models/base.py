@@ -1,0 +1,296 @@
+"""What a model is: an iterator of epochs, a vector a user, a score an item, a state of arrays and JSON.
+
+A new model is one file with one subclass of `Model` and one line in `engine.models.MODELS`; the contract suites then
+test it. Abilities that not every model has are protocols, asked with `isinstance`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.data import IdMap, Interactions, ItemFeatures, Scale
+from engine.models.config import Config
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Vector = NDArray[np.float32]
+"""What a model knows of one user, (d,): factors, a genre profile, or nothing, as the model needs."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One step of training, after which the model is usable.
+
+    Attributes:
+        number: counts from 1.
+        of: how many are planned.
+        losses: "train" always, in the units of the model's loss (RMSE for ratings); "valid" where a part was given.
+        ratings: rows processed in this epoch.
+        note: a sentence for the operator, where there is something to say.
+    """
+
+    number: int
+    of: int
+    losses: dict[str, float] = field(default_factory=dict)
+    ratings: int = 0
+    note: str = ""
+
+
+class State(NamedTuple):
+    """Everything needed to use a model and to go on training it: named arrays, and JSON for the rest."""
+
+    arrays: dict[str, NDArray[Any]]
+    extra: dict[str, Any]
+
+
+class Contributions(NamedTuple):
+    """A score taken apart: baseline + sum(amounts) = score.
+
+    Attributes:
+        baseline: what the item gets without any of the user's ratings.
+        items: int (k,), the rated items, dense indices.
+        amounts: float64 (k,), what each of those ratings adds.
+        score: the score that is explained.
+        method: "additive" where the parts sum to the score exactly, "removal" where each is what the score loses.
+    """
+
+    baseline: float
+    items: NDArray[np.integer[Any]]
+    amounts: NDArray[np.float64]
+    score: float
+    method: str
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingFacts:
+    """What every model keeps of its training data; with it the lower rungs of the cold-start ladder need nothing else.
+
+    Attributes:
+        users, items: the id maps.
+        user_counts: int32 (n_users,), ratings trained on, 0 for a user that only the map knows.
+        item_counts: int32 (n_items,).
+        item_sums: float32 (n_items,), sum of the ratings of each item.
+        mean: mean rating.
+        scale: the rating scale.
+        features: genres and years.
+        variance: variance of the ratings, from which the damping of means follows.
+    """
+
+    users: IdMap
+    items: IdMap
+    user_counts: NDArray[np.int32]
+    item_counts: NDArray[np.int32]
+    item_sums: NDArray[np.float32]
+    mean: float
+    scale: Scale
+    features: ItemFeatures
+    variance: float = 0.0
+
+    @classmethod
+    def of(cls, train: Interactions) -> "TrainingFacts":
+        """Count what there is to count in the training rows."""
+        sums = np.bincount(train.item_index, train.ratings, train.n_items)
+        return cls(
+            train.users,
+            train.items,
+            train.user_counts.astype(np.int32),
+            train.item_counts.astype(np.int32),
+            sums.astype(np.float32),
+            float(train.ratings.mean(dtype=np.float64)) if len(train) else (train.scale.low + train.scale.high) / 2,
+            train.scale,
+            train.features,
+            float(train.ratings.var(dtype=np.float64)) if len(train) else 0.0,
+        )
+
+
+class Model(ABC):
+    """Base of all models. Users and items are dense indices of `facts.users` and `facts.items` here.
+
+    Class attributes:
+        name: the key in `MODELS`.
+        Config: the frozen dataclass of its hyper-parameters.
+        predicts_ratings: False for a model that only ranks; `ratings` then raises.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Config]]
+    predicts_ratings: ClassVar[bool] = True
+
+    def __init__(self, config: Config | None = None, **settings: Any) -> None:
+        """Take a ready `Config`, or settings by name (`n_factors=64`), checked against their ranges."""
+        self.config: Any = config if config is not None else self.Config.from_settings(settings)
+        self.facts: TrainingFacts
+        self.epochs_done = 0
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def fit_epochs(
+        self, train: Interactions, *, valid: Interactions | None = None, seed: int = 42
+    ) -> Iterator[Epoch]:
+        """Train, yielding after each epoch; the model is usable after each yield.
+
+        On a model that was given a `restore`d state it goes on after `epochs_done`, with the same result as a run
+        that was never interrupted: randomness is `default_rng([seed, epoch])`. Implementations set `facts` first.
+
+        Raises:
+            TrainingFailed: where a loss or a parameter is not finite.
+        """
+
+    def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
+        """Return a forecast of the peak memory of training on data of this size, in bytes, the data included."""
+        return 40 * n_ratings + 64 * (n_users + n_items)
+
+    # --- use ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def user_vector(self, user: int) -> Vector:
+        """Return the stored vector of a user with training rows."""
+
+    @abstractmethod
+    def scores(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
+        """Return the ranking scores of all items (n_items,), or of those given; higher is better, unclipped."""
+
+    def score_users(self, users: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Return the scores of all items for many users, (len(users), n_items)."""
+        return np.stack([self.scores(self.user_vector(int(user))) for user in users])
+
+    def ratings(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
+        """Return predicted ratings within the scale; for models whose score is a rating this is the clipped score."""
+        return self.facts.scale.clip(self.scores(vector, items))
+
+    def rate_pairs(self, users: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Return predicted ratings of (user, item) pairs (n,); a user without training rows gets the cold vector."""
+        predicted = np.empty(len(users), np.float32)
+        order = np.argsort(users, kind="stable")
+        bounds = np.flatnonzero(np.diff(users[order], prepend=-1, append=-1))
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+            rows = order[start:stop]
+            predicted[rows] = self.ratings(self.user_vector(int(users[rows[0]])), items[rows])
+        return predicted
+
+    # --- persistence ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """Return the learned arrays by name; what only a resumed training needs is named `resume.…`."""
+
+    @abstractmethod
+    def set_parameters(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take back what `parameters` gave; `resume.…` arrays may be missing."""
+
+    def state(self) -> State:
+        """Return everything needed to use the model and to go on training it."""
+        facts = self.facts
+        arrays = {
+            "facts.user_blob": facts.users.blob,
+            "facts.user_offsets": facts.users.offsets,
+            "facts.item_blob": facts.items.blob,
+            "facts.item_offsets": facts.items.offsets,
+            "facts.user_counts": facts.user_counts,
+            "facts.item_counts": facts.item_counts,
+            "facts.item_sums": facts.item_sums,
+            "facts.genres": facts.features.genres,
+            "facts.years": facts.features.years,
+        }
+        extra = {
+            "model": self.name,
+            "config": asdict(self.config),
+            "epochs_done": self.epochs_done,
+            "mean": facts.mean,
+            "variance": facts.variance,
+            "scale": asdict(facts.scale),
+            "genre_names": list(facts.features.genre_names),
+        }
+        return State(arrays | self.parameters(), extra)
+
+    def restore(self, state: State) -> None:
+        """Take back what `state` gave."""
+        a, extra = state
+        self.config = self.Config(**extra["config"])
+        self.epochs_done = extra["epochs_done"]
+        self.facts = TrainingFacts(
+            IdMap(a["facts.user_blob"], a["facts.user_offsets"]),
+            IdMap(a["facts.item_blob"], a["facts.item_offsets"]),
+            a["facts.user_counts"],
+            a["facts.item_counts"],
+            a["facts.item_sums"],
+            extra["mean"],
+            Scale(**extra["scale"]),
+            ItemFeatures(a["facts.genres"], tuple(extra["genre_names"]), a["facts.years"]),
+            extra["variance"],
+        )
+        self.set_parameters({name: array for name, array in a.items() if not name.startswith("facts.")})
+
+    # --- the design's interface: text ids and DataFrames ----------------------------------------------------------
+
+    def fit(self, ratings_df: "pd.DataFrame", epochs: int | None = None) -> dict[str, list[float]]:
+        """Train on a DataFrame with the columns user_id, movie_id, rating (and timestamp); return losses by name.
+
+        Args:
+            ratings_df: one row a rating; where a pair occurs twice the last row counts.
+            epochs: overrides the setting of that name.
+        """
+        from engine.models.frames import interactions_of
+
+        if epochs is not None:
+            self.config = self.Config.from_settings(asdict(self.config) | {"epochs": epochs})
+        losses: dict[str, list[float]] = {}
+        for epoch in self.fit_epochs(interactions_of(ratings_df)):
+            for name, value in epoch.losses.items():
+                losses.setdefault(name, []).append(value)
+        return losses
+
+    def predict(self, user_id: str | int, movie_id: str | int) -> float:
+        """Return the predicted rating within the scale; an unknown user or movie gets the mean of what is known."""
+        user, item = self.facts.users.index(str(user_id)), self.facts.items.index(str(movie_id))
+        if item is None:
+            return float(self.facts.scale.clip(np.array([self.facts.mean]))[0])
+        vector = self.cold_vector() if user is None else self.user_vector(user)
+        return float(self.ratings(vector, np.array([item]))[0])
+
+    def recommend(self, user_id: str | int, n: int = 10) -> list[str]:
+        """Return the n best items of a user by text id. Items rated in training are known by `Snapshot`, not here."""
+        from engine.ranking import top_k
+
+        user = self.facts.users.index(str(user_id))
+        vector = self.cold_vector() if user is None else self.user_vector(user)
+        return [self.facts.items.text(item) for item in top_k(self.scores(vector), n)]
+
+    def cold_vector(self) -> Vector:
+        """Return the vector of a user of whom nothing is known."""
+        return np.zeros_like(self.user_vector(0))
+
+
+@runtime_checkable
+class FoldsIn(Protocol):
+    """A model that can make a user's vector from ratings alone, all else fixed."""
+
+    def fold_in(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> Vector:
+        """Return the vector (d,) of a user with this history (dense items); an empty one gives the cold vector."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A model that can take a score apart by the user's own ratings."""
+
+    def contributions(
+        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int
+    ) -> Contributions:
+        """Return what each rating of the history adds to the score of `item` for a user with that history."""
+        ...
+
+
+@runtime_checkable
+class HasItemVectors(Protocol):
+    """A model in which items have vectors, so that likeness of items has a meaning."""
+
+    def item_vectors(self) -> NDArray[np.float32]:
+        """Return (n_items, d); likeness is the cosine between rows."""
+        ...

@@ -1,0 +1,119 @@
+"""Models whose score is linear in the user's vector, which is itself a ridge regression on the user's own ratings.
+
+With the items held fixed,
+
+    score(i) = offset_i + z_i · v,    v = (Σ_j z_j z_jᵀ + diag(ridge + Σ_j s_j))⁻¹ Σ_j z_j (r_j - offset_j)
+
+over the rated items j. The vector is a sum over ratings, and so is the score: folding a history in, predicting and
+explaining are one piece of algebra (Hu, Koren, Volinsky 2008, section 5). `s_j` is how uncertain `z_j` is: an item that
+few have rated shrinks the user more than one that many have.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.models.base import Contributions, Model, Vector
+
+
+class LinearModel(Model):
+    """Base of content and matrix factorization; a subclass trains the arrays.
+
+    Attributes:
+        offsets: float32 (n_items,), the score of an item for a user of whom nothing is known.
+        design: float32 (n_items, d), z; column 0 is one, so that v[0] is the user's bias.
+        uncertainty: float32 (n_items, d), s.
+        ridge: float64 (d,).
+        user_vectors: float32 (n_users, d), zero for a user without training rows.
+    """
+
+    offsets: NDArray[np.float32]
+    design: NDArray[np.float32]
+    uncertainty: NDArray[np.float32]
+    ridge: NDArray[np.float64]
+    user_vectors: NDArray[np.float32]
+
+    def user_vector(self, user: int) -> Vector:
+        """Return the stored vector (d,) of a user: the fold-in of their training rows."""
+        return self.user_vectors[user]
+
+    def cold_vector(self) -> Vector:
+        """Return the zero vector (d,)."""
+        return np.zeros(self.design.shape[1], np.float32)
+
+    def scores(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
+        """Return offset + z · v of all items (n_items,), or of those given."""
+        if items is None:
+            return self.offsets + self.design @ vector
+        return self.offsets[items] + self.design[items] @ vector
+
+    def score_users(self, users: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Return the scores of all items for many users (len(users), n_items), by one matrix product."""
+        scores = self.user_vectors[users] @ self.design.T
+        scores += self.offsets
+        return scores
+
+    def rate_pairs(self, users: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Return predicted ratings of (user, item) pairs (n,)."""
+        predicted = np.empty(len(users), np.float32)
+        for start in range(0, len(users), _PAIRS_AT_ONCE):
+            rows = slice(start, start + _PAIRS_AT_ONCE)
+            products = np.einsum("nd,nd->n", self.user_vectors[users[rows]], self.design[items[rows]])
+            predicted[rows] = self.offsets[items[rows]] + products
+        return self.facts.scale.clip(predicted)
+
+    def fold_in(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> Vector:
+        """Return the vector (d,) of a user with this history, all else fixed; zero for an empty one."""
+        if not len(items):
+            return self.cold_vector()
+        system, known = self._normal_equations(items)
+        vector = np.linalg.solve(system, known.T @ self._residuals(items, ratings))
+        return vector.astype(np.float32)
+
+    def contributions(
+        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int
+    ) -> Contributions:
+        """Return what each rating adds to the score of an item: amount_j = z_i · A⁻¹ z_j (r_j - offset_j).
+
+        Exact: offset_i + Σ_j amount_j is the score of the folded-in vector.
+        """
+        baseline = float(self.offsets[item])
+        if not len(items):
+            return Contributions(baseline, items, np.zeros(0), baseline, "additive")
+        system, known = self._normal_equations(items)
+        weights = known @ np.linalg.solve(system, self.design[item].astype(np.float64))  # (k,)
+        amounts = weights * self._residuals(items, ratings)
+        return Contributions(baseline, items, amounts, baseline + float(amounts.sum()), "additive")
+
+    def item_vectors(self) -> NDArray[np.float32]:
+        """Return the design without its constant column, (n_items, d - 1)."""
+        return self.design[:, 1:]
+
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """Return the five arrays by their names."""
+        return {name: getattr(self, name) for name in _ARRAYS}
+
+    def set_parameters(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take the five arrays."""
+        for name in _ARRAYS:
+            setattr(self, name, arrays[name])
+
+    def _normal_equations(self, items: NDArray[np.integer[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return A (d, d) and Z (k, d) of a history."""
+        known = self.design[items].astype(np.float64)  # (k, d)
+        # A = ZᵀZ + diag(ridge + Σ_j s_j)
+        system = known.T @ known
+        system.flat[:: len(system) + 1] += self.ridge + self.uncertainty[items].sum(axis=0, dtype=np.float64)
+        return system, known
+
+    def _residuals(
+        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]
+    ) -> NDArray[np.float64]:
+        """Return what is left of the ratings above the items' offsets (k,)."""
+        left: NDArray[np.float64] = np.asarray(ratings, np.float64) - self.offsets[items]
+        return left
+
+
+_ARRAYS = ("offsets", "design", "uncertainty", "ridge", "user_vectors")
+_PAIRS_AT_ONCE = 65_536  # keeps the gathered factors within the cache whatever the number of pairs

@@ -1,0 +1,81 @@
+"""What the machine gives us: processors and memory, as limited by affinity and cgroups; thread counts set by us."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from engine.errors import TrainingFailed
+
+_CGROUP = Path("/sys/fs/cgroup")
+_HEADROOM = 0.9  # the forecast is within 20 % of the peak, and others live on the machine too
+
+
+def processors() -> int:
+    """Return how many processors this process may use: affinity, cut to the cgroup's quota, at least one."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = _read(_CGROUP / "cpu.max").partition(" ")
+    if quota.isdigit() and period.strip().isdigit():
+        allowed = min(allowed, max(1, int(quota) // int(period)))
+    return max(1, allowed)
+
+
+def available_memory() -> int:
+    """Return the bytes that can still be used: what the machine has free, cut to what the cgroup leaves."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    limit, used = _read(_CGROUP / "memory.max"), _read(_CGROUP / "memory.current")
+    if limit.isdigit() and used.isdigit():
+        free = min(free, int(limit) - int(used))
+    return max(0, free)
+
+
+def check_memory(needed: int, what: str, *, limit: int = 0) -> None:
+    """Refuse work whose forecast does not fit.
+
+    Args:
+        needed: forecast of the peak in bytes.
+        what: the work, for the message.
+        limit: bytes to use at most; 0 for what is available.
+
+    Raises:
+        TrainingFailed: names both figures.
+    """
+    available = limit or int(available_memory() * _HEADROOM)
+    if needed > available:
+        raise TrainingFailed(
+            f"{what} needs about {needed / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are available",
+            hint="use fewer factors (--set n_factors=…), stop other programs, or raise the limit of the cgroup",
+        )
+
+
+def peak_memory() -> int:
+    """Return the largest resident size of this process so far, in bytes."""
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def thread_limit(threads: int = 0) -> Iterator[int]:
+    """Run BLAS, OpenMP and numba with this many threads (0: all that the process may use); yields the number."""
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    count = min(threads or processors(), numba.config.NUMBA_NUM_THREADS)
+    before = numba.get_num_threads()
+    numba.set_num_threads(count)
+    try:
+        with threadpool_limits(count):
+            yield count
+    finally:
+        numba.set_num_threads(before)
+
+
+def _read(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text().strip()
+    return ""

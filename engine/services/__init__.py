@@ -1,0 +1,94 @@
+"""The services: where the engine meets the store. `Services.open(home)` is the one object that a front end holds."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from store.database import Database
+from store.journal import Journal
+from store.migrations import SCHEMA_VERSION, migrate, schema_version
+from store.registry import Registry
+
+if TYPE_CHECKING:
+    from engine.services.evaluation import EvaluationService
+    from engine.services.explain import ExplainerService
+    from engine.services.manager import MLModelManager
+    from engine.services.realtime import RealtimeLearner
+    from engine.services.recommend import Recommender
+    from engine.services.training import TrainingService
+
+
+class Services:
+    """All services over one database; each is made when it is first asked for, so that nothing heavy loads early."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, home: Path | str, *, create: bool = False) -> Self:
+        """Open the services over the database file `home`.
+
+        Args:
+            home: path of the database.
+            create: make or migrate the file; without it a missing file is an error at first use.
+
+        Raises:
+            NotOurDatabase, TooNew: the file cannot be used.
+            NotFound: it does not exist and `create` is false.
+        """
+        database = Database(home)
+        if create or schema_version(database) < SCHEMA_VERSION:
+            migrate(database)
+        return cls(database)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The versions."""
+        return Registry(self.database)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The jobs and their events."""
+        return Journal(self.database)
+
+    @cached_property
+    def manager(self) -> "MLModelManager":
+        """Saving, loading, choosing and falling back."""
+        from engine.services.manager import MLModelManager
+
+        return MLModelManager(self.registry)
+
+    @cached_property
+    def training(self) -> "TrainingService":
+        """Training runs."""
+        from engine.services.training import TrainingService
+
+        return TrainingService(self)
+
+    @cached_property
+    def evaluation(self) -> "EvaluationService":
+        """Metrics of versions."""
+        from engine.services.evaluation import EvaluationService
+
+        return EvaluationService(self)
+
+    @cached_property
+    def recommender(self) -> "Recommender":
+        """Lists and predicted ratings."""
+        from engine.services.recommend import Recommender
+
+        return Recommender(self)
+
+    @cached_property
+    def explainer(self) -> "ExplainerService":
+        """Why this item for this user."""
+        from engine.services.explain import ExplainerService
+
+        return ExplainerService(self)
+
+    @cached_property
+    def realtime(self) -> "RealtimeLearner":
+        """New ratings and what they change."""
+        from engine.services.realtime import RealtimeLearner
+
+        return RealtimeLearner(self)

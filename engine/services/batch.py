@@ -1,0 +1,86 @@
+"""Answers for many users: streamed, with memory bounded by a byte budget whatever the number of users."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.ranking import BYTE_BUDGET, top_k_many
+from engine.services.ladder import View
+from engine.services.recommend import Filters, Prediction, allowed_items
+from store import catalog
+
+if TYPE_CHECKING:
+    from engine.services import Services
+
+_PAIRS = 10_000  # pairs of neighbouring rows that are looked at together
+
+
+def recommend_all(
+    services: "Services", n: int, *, version: str = "active", filters: Filters | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the lists of all users as rows (user, rank, item, score), users in the order of their ids.
+
+    Raises:
+        NotFound: no such version.
+    """
+    snapshot = services.manager.snapshot(version)
+    n_items = len(snapshot.model.facts.items)
+    allowed = allowed_items(snapshot.model, filters or Filters())
+    include_seen = bool(filters and filters.include_seen)
+    size = max(1, BYTE_BUDGET // (8 * max(1, n_items)))  # float32 scores, and as much again while they are ranked
+    users = catalog.user_ids(services.database)
+    while batch := list(islice(users, size)):
+        views = [services.recommender.ladder.view(snapshot, user, remember=False) for user in batch]
+        for model, group in groupby(views, key=lambda view: view.model):
+            together = list(group)
+            scores = model.score_vectors(np.stack([view.vector for view in together]))  # (B, n_items)
+            if allowed is not None:
+                scores[:, ~allowed] = -np.inf
+            yield from _rows(together, scores, n, include_seen=include_seen)
+
+
+def predict_pairs(
+    services: "Services", pairs: Iterable[tuple[str, str]], *, version: str = "active"
+) -> Iterator[tuple[str, str, Prediction]]:
+    """Yield (user, item, prediction) for each pair, in the same order; an item that nobody knows gets the user's level.
+
+    Raises:
+        NotFound: no such version.
+    """
+    snapshot = services.manager.snapshot(version)
+    recommender, items = services.recommender, snapshot.model.facts.items
+    stream = iter(pairs)
+    while chunk := list(islice(stream, _PAIRS)):
+        answers: list[Prediction | None] = [None] * len(chunk)
+        by_user = sorted(range(len(chunk)), key=lambda row: chunk[row][0])
+        for user, rows in groupby(by_user, key=lambda row: chunk[row][0]):
+            view = recommender.ladder.view(snapshot, user)
+            together = list(rows)
+            positions = [items.index(chunk[row][1]) for row in together]
+            known = [(row, position) for row, position in zip(together, positions, strict=True) if position is not None]
+            found = recommender.predictions(snapshot, view, np.array([position for _, position in known], np.int64))
+            for (row, _), prediction in zip(known, found, strict=True):
+                answers[row] = prediction
+            for row, position in zip(together, positions, strict=True):
+                if position is None:
+                    new = catalog.find_item(services.database, chunk[row][1])
+                    answers[row] = recommender.predict_new_item(snapshot, view, new)
+        for (user, item), answer in zip(chunk, answers, strict=True):
+            assert answer is not None  # noqa: S101  every row belongs to one user
+            yield user, item, answer
+
+
+def _rows(views: list[View], scores: NDArray[np.float32], n: int, *, include_seen: bool) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a batch of users whose scores are (B, n_items)."""
+    seen = [view.items[:0] if include_seen else np.sort(view.items) for view in views]
+    indptr = np.concatenate([[0], np.cumsum([len(items) for items in seen])])
+    ranked = top_k_many(scores, n, indptr, np.concatenate(seen).astype(np.int64))  # (B, n), -1 where nothing is left
+    for row, view in enumerate(views):
+        names = view.model.facts.items
+        for rank, item in enumerate(ranked[row], 1):
+            if item >= 0:
+                score = float(scores[row, item])
+                yield {"user": view.user, "rank": rank, "item": names.text(int(item)), "score": score}

@@ -1,0 +1,47 @@
+"""Checkpoints of a run between two epochs, in the same files and with the same checks as a version."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+from engine.models.base import State
+from store import errors
+from store.artifacts import Bundle, FileFacts, read_bundle, write_bundles
+
+_LEAST_SECONDS = 5.0  # a run of short epochs spends its time training, not writing
+
+
+class Checkpoints:
+    """The newest state of one job, replaced whole; two folders take turns, so that one is always complete."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._written = time.monotonic()
+        self._turn = 0
+
+    def save(self, state: State, *, now: bool = False) -> None:
+        """Write the state if the last one is older than five seconds, or `now`."""
+        if not now and time.monotonic() - self._written < _LEAST_SECONDS:
+            return
+        self._turn = 1 - self._turn
+        target = self._folder / f"turn{self._turn}"
+        facts = write_bundles(target, {"state": Bundle(state.arrays, state.extra)})
+        index = self._folder / "newest.json.partial"
+        content = {"folder": target.name, "files": {name: fact._asdict() for name, fact in facts.items()}}
+        index.write_text(json.dumps(content))
+        index.replace(self._folder / "newest.json")
+        self._written = time.monotonic()
+
+    def load(self) -> State | None:
+        """Return the newest complete state, or None; a damaged one counts as none."""
+        try:
+            index = json.loads((self._folder / "newest.json").read_text())
+            facts = {name: FileFacts(**fact) for name, fact in index["files"].items()}
+            return State(*read_bundle(self._folder / index["folder"], "state", facts))
+        except (OSError, ValueError, KeyError, errors.Damaged):
+            return None
+
+    def remove(self) -> None:
+        """Delete the folder of a run that has ended."""
+        shutil.rmtree(self._folder, ignore_errors=True)

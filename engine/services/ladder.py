@@ -1,0 +1,125 @@
+"""The cold-start ladder: how much is known of a user decides what answers for them.
+
+The stored vector, where it covers the user's whole history; a vector folded in from the history as it is now; the
+genres of what they rated or say they like; popularity. Every answer names its rung.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.models.base import FoldsIn, Model, Vector
+from engine.services.manager import Snapshot
+from store import catalog, ratings, vectors
+from store.database import Database
+
+STORED, FOLD_IN, CONTENT, POPULARITY = "stored", "fold-in", "content", "popularity"
+_VIEWS = 20_000  # users remembered; about 3 KB each
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A user as a snapshot sees them at one revision of their ratings.
+
+    Attributes:
+        model: what scores the vector; the lower rungs have models of their own over the same items.
+        items, ratings: the history that the model knows, dense indices of the model.
+        mean: the user's mean rating, the training mean where there is no history.
+    """
+
+    user: str
+    revision: int
+    rung: str
+    model: Model
+    vector: Vector
+    items: NDArray[np.int64]
+    ratings: NDArray[np.float32]
+    mean: float
+    n_ratings: int
+
+
+class Ladder:
+    """Finds the rung of a user, and remembers the users it has met until their ratings change."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._views: OrderedDict[tuple[int, str], View] = OrderedDict()
+
+    def view(self, snapshot: Snapshot, user: str, prefer: Sequence[str] = (), *, remember: bool = True) -> View:
+        """Return the user as the snapshot sees them now, on the highest rung that holds.
+
+        Args:
+            snapshot: the version that answers.
+            user: text id; an unknown one stands on the lowest rungs.
+            prefer: genres that a user without ratings likes.
+            remember: keep the view for the next question, as long as the user's ratings stay as they are.
+        """
+        key = catalog.user_key(self._database, user)
+        cached = self._views.get((snapshot.version.id, user))
+        if cached is not None and not prefer and cached.revision == (key[1] if key else -1):
+            return cached
+        view = self._climb(snapshot, user, key, prefer)
+        if remember and not prefer:
+            self._views[snapshot.version.id, user] = view
+            if len(self._views) > _VIEWS:
+                self._views.popitem(last=False)
+        return view
+
+    def _climb(self, snapshot: Snapshot, user: str, key: tuple[int, int] | None, prefer: Sequence[str]) -> View:
+        model = snapshot.model
+        history = ratings.history(self._database, user) if key else []
+        positions = np.array([snapshot.position(row.item_id, row.item) for row in history], np.int64)
+        values = np.array([row.rating for row in history], np.float32)
+        known = positions >= 0
+        items, given = positions[known], values[known]
+        rung, scorer, vector = self._rung(snapshot, user, key, items, given, prefer)
+        if rung == POPULARITY and history and not len(items):
+            rung, scorer, vector = self._by_genres_of(snapshot, [row.item for row in history], values)
+        mean = float(values.mean()) if len(values) else model.facts.mean
+        return View(user, key[1] if key else -1, rung, scorer, vector, items, given, mean, len(history))
+
+    def _rung(
+        self,
+        snapshot: Snapshot,
+        user: str,
+        key: tuple[int, int] | None,
+        items: NDArray[np.int64],
+        given: NDArray[np.float32],
+        prefer: Sequence[str],
+    ) -> tuple[str, Model, Vector]:
+        """Return rung, scoring model and vector for a history that the model knows."""
+        model = snapshot.model
+        index = model.facts.users.index(user) if key else None
+        trained_on = int(model.facts.user_counts[index]) if index is not None else 0
+        unchanged = key is not None and key[1] <= snapshot.version.training_data.get("revision", 0)
+        if (
+            index is not None
+            and trained_on
+            and (not isinstance(model, FoldsIn) or (unchanged and trained_on == len(items)))
+        ):
+            return STORED, model, model.user_vector(index)
+        if key is not None and len(items) and isinstance(model, FoldsIn):
+            live = vectors.get(self._database, snapshot.version.id, key[0], key[1])
+            return FOLD_IN, model, live if live is not None else model.fold_in(items, given)
+        if prefer:
+            return CONTENT, snapshot.content, snapshot.content.preferences(dict.fromkeys(prefer, 1.0))
+        return POPULARITY, snapshot.popular, snapshot.popular.cold_vector()
+
+    def _by_genres_of(
+        self, snapshot: Snapshot, rated: list[str], given: NDArray[np.float32]
+    ) -> tuple[str, Model, Vector]:
+        """Use the genres of rated items that the model has never seen, weighted by their ratings above the middle."""
+        facts = snapshot.model.facts
+        middle = (facts.scale.low + facts.scale.high) / 2
+        weights: dict[str, float] = {}
+        found = catalog.items_by_id(self._database, rated)
+        for item, value in zip(rated, given, strict=True):
+            for genre in found[item].genres:
+                if genre in facts.features.genre_names:
+                    weights[genre] = weights.get(genre, 0.0) + float(value) - middle
+        if not any(weight > 0 for weight in weights.values()):
+            return POPULARITY, snapshot.popular, snapshot.popular.cold_vector()
+        return CONTENT, snapshot.content, snapshot.content.preferences(weights)

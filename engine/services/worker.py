@@ -1,0 +1,117 @@
+"""The process of one training run: `python -m engine.services.worker DATABASE JOB`.
+
+It has its own session, so that it survives the terminal that started it; the database is its only channel.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from engine.errors import EngineError
+from engine.services import Services
+from engine.services.checkpoints import Checkpoints
+from engine.services.training import TrainingRequest
+from store import errors as store_errors
+from store.journal import training_lock
+
+CANCELLED = 130
+_HEARTBEAT_SECONDS = 1.0
+
+
+def submit(services: Services, request: TrainingRequest, *, resume: int | None = None, wait: float = 0.0) -> int:
+    """Record a job and start its process; returns the job's number at once.
+
+    Args:
+        services: where the job is recorded.
+        request: what to train.
+        resume: a job whose checkpoint the run goes on from.
+        wait: seconds to wait for another training to end.
+
+    Raises:
+        Busy: another training runs and `wait` is 0.
+    """
+    if not wait:
+        with training_lock(services.registry.folder):
+            pass  # refused here and now, rather than by a job that fails a second later
+    recorded = asdict(request) | {"resume": resume, "wait": wait}
+    job = services.journal.create("train", request.model, recorded)
+    log = services.registry.folder / "jobs"
+    log.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(log / f"{job}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        subprocess.Popen(
+            [sys.executable, "-m", "engine.services.worker", str(services.database.path), str(job)],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
+    return job
+
+
+def main(path: str, number: str) -> int:
+    """Run one recorded job to its end and return the exit code that is recorded with it."""
+    job = int(number)
+    services = Services.open(path)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: services.journal.request_cancel(job))
+    services.journal.start(job, os.getpid())
+    stop = threading.Event()
+    threading.Thread(target=_beat, args=(services, job, stop), daemon=True).start()
+    try:
+        return _run(services, job)
+    except (EngineError, store_errors.StoreError) as error:
+        services.journal.fail(job, code=error.code, error=str(error), hint=error.hint)
+    except MemoryError:
+        hint = "use fewer factors (--set n_factors=…) or stop other programs; the active version stays"
+        services.journal.fail(job, code="training_failed", error="out of memory", hint=hint)
+    except Exception as error:
+        log = services.registry.folder / "jobs" / f"{job}.log"
+        services.journal.fail(job, code="error", error=f"unexpected: {error!r}", hint=f"see {log}")
+        raise
+    finally:
+        stop.set()
+    return 1
+
+
+def checkpoint_folder(services: Services, job: int) -> Path:
+    """Return where the checkpoints of a job lie."""
+    return services.registry.folder / "checkpoints" / f"job{job}"
+
+
+def _run(services: Services, job: int) -> int:
+    recorded = dict(services.journal.get(job).request)
+    resume, wait = recorded.pop("resume"), recorded.pop("wait")
+    request = TrainingRequest(**recorded)
+    checkpoints = Checkpoints(checkpoint_folder(services, resume or job))
+    with training_lock(services.registry.folder, wait_seconds=wait or 5.0):
+        services.registry.collect_orphans()
+        for event in services.training.run(request, checkpoints=checkpoints, job=job):
+            services.journal.add_event(job, event.kind, event.data)
+            if event.kind == "version":
+                checkpoints.remove()
+                number = int(str(event.data["version"]).removeprefix("v"))
+                services.journal.finish(job, "done", exit_code=0, version=number)
+                return 0
+            if services.journal.cancel_requested(job):
+                services.journal.finish(job, "cancelled", exit_code=CANCELLED)
+                return CANCELLED
+    raise AssertionError("a run ends with a version or an error")
+
+
+def _beat(services: Services, job: int, stop: threading.Event) -> None:
+    """Say once a second that the process lives, also in the middle of a long epoch."""
+    while not stop.wait(_HEARTBEAT_SECONDS):
+        with suppress(store_errors.StoreError):
+            services.journal.beat(job)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

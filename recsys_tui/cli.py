@@ -1,0 +1,98 @@
+"""The command line: the root, and the one place where errors become exit codes."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from recsys_tui import render
+from recsys_tui.commands import browse, data, demo, machine, rating, serving, training, versions
+
+INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
+
+app = typer.Typer(
+    name="recsys-tui",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=False,
+    help="""Recommendations in a terminal: import ratings, train, compare, activate, explain. Offline, one SQLite file.
+
+    \b
+    recsys-tui import ratings.csv            one file or folder of ratings into the database
+    recsys-tui train mf --activate           train, measure on held-out ratings, serve
+    recsys-tui recommend 42 -n 10 --explain  the best ten for user 42, and why
+    recsys-tui demo                          all of it, on sample data
+    """,
+)
+for group in (data, training, versions, serving, rating, browse, machine, demo):
+    group.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    *,
+    db: Annotated[Path | None, typer.Option("--db", help="Database file, for every command.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    color: Annotated[Literal["auto", "always", "never"] | None, typer.Option("--color", help="Colour.")] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print program, schema, Python and database.")] = False,
+) -> None:
+    """Take the flags that may stand before the command."""
+    given = {"db": db, "as_json": as_json, "color": color}
+    ctx.obj = {name: value for name, value in given.items() if value}
+    if version:
+        from recsys_tui.version import print_version
+
+        print_version()
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(2)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line and return its exit code; nothing else in the program decides one."""
+    as_json = "--json" in arguments
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(arguments, prog_name="recsys-tui", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        return _refused(error, as_json=as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        render.error("interrupted", "what was committed stays; the same command goes on from there", as_json=as_json)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains while it exits
+        return BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001  the last line of defence: a traceback is a bug
+        return _failed(error, as_json=as_json)
+    return int(code or 0)
+
+
+def _refused(error: typer.TyperException, *, as_json: bool) -> int:
+    """Report a command line that makes no sense."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    context: Any = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "recsys-tui"
+    render.error(message, f"`{path} --help` shows how", as_json=as_json, code="usage")
+    return 2
+
+
+def _failed(error: Exception, *, as_json: bool) -> int:
+    """Report any other error; those that are ours carry a code and a hint."""
+    if not hasattr(error, "code") or not hasattr(error, "hint"):
+        if os.environ.get("RECSYS_DEBUG"):
+            raise error
+        message = f"unexpected {type(error).__name__}: {error}"
+        render.error(message, "RECSYS_DEBUG=1 shows where; please report it", as_json=as_json)
+        return 1
+    render.error(str(error), error.hint, as_json=as_json, code=str(error.code))
+    return render.exit_code(error)
+
+
+def _terminate(*_: object) -> None:
+    raise SystemExit(TERMINATED)

@@ -1,0 +1,47 @@
+"""Options that several commands share, and what is typed into them."""
+
+from typing import Annotated
+
+import typer
+
+from store.errors import UsageRefused
+
+User = Annotated[str, typer.Argument(help="User id, exactly as in the data.")]
+Item = Annotated[str, typer.Argument(help="Item id, exactly as in the data.")]
+Version = Annotated[str, typer.Option("--version", help="v<n>, active, latest, best or previous.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows in a page.")]
+After = Annotated[str, typer.Option("--after", help="Begin after this id: the last one of the page before.")]
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: str, flag: str) -> float:
+    """Read a duration: 90, 90s, 10m or 1h.
+
+    Raises:
+        UsageRefused: it is none of these, or not above zero.
+    """
+    unit = _UNITS.get(text[-1:])
+    try:
+        value = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise UsageRefused(
+            f"{flag} {text} is no duration", hint=f"write {flag} 90, {flag} 90s, {flag} 10m or {flag} 1h"
+        )
+    return value
+
+
+def pairs(items: list[str], flag: str) -> dict[str, str]:
+    """Read KEY=VALUE items, each of which may hold several with commas between.
+
+    Raises:
+        UsageRefused: an item without `=`.
+    """
+    found: dict[str, str] = {}
+    for part in (part for item in items for part in item.split(",") if part):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise UsageRefused(f"{flag} {part} has no value", hint=f"write {flag} KEY=VALUE")
+        found[key.strip()] = value.strip()
+    return found

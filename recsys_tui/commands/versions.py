@@ -1,0 +1,254 @@
+"""Commands on versions and their figures: models, evaluate, metrics."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recsys_tui import render
+from recsys_tui.render import Column
+from recsys_tui.session import Columns, Session, command
+
+if TYPE_CHECKING:
+    from store.registry import ModelVersion
+
+MODELS = typer.Typer(rich_markup_mode=None, help="The registry of trained versions.", no_args_is_help=True)
+METRICS = typer.Typer(rich_markup_mode=None, help="What the figures mean.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(metavar="VERSION", help="v<n>, active, latest, best or previous.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    command(MODELS, "list", lists=True)(list_versions)
+    command(MODELS, "show")(show)
+    command(MODELS, "activate")(activate)
+    command(MODELS, "rollback")(rollback)
+    command(MODELS, "delete")(delete)
+    command(MODELS, "verify")(verify)
+    command(MODELS, "label")(label)
+    app.add_typer(MODELS, name="models")
+    command(app, "evaluate")(evaluate)
+    command(METRICS, "list", lists=True)(list_metrics)
+    command(METRICS, "explain")(explain_metric)
+    app.add_typer(METRICS, name="metrics")
+
+
+def list_versions(session: Session) -> None:
+    """List all versions, newest first.
+
+    \b
+    recsys-tui models list
+    recsys-tui models list --json
+    """
+    columns: Columns = [
+        "version",
+        Column("model_type", "model"),
+        "state",
+        Column("trained_at", "trained"),
+        Column("rmse", digits=4),
+        Column("ndcg@10", digits=4),
+        Column("coverage@10", "coverage", digits=3),
+        Column("bytes", "size", show=render.size),
+        Column("label", grows=True),
+    ]
+    rows = [version_facts(version) for version in session.services.registry.versions()]
+    if session.format in {"auto", "table", "csv", "tsv"}:
+        rows = [row | row["metrics"] for row in rows]
+    session.rows(rows, columns, empty="no versions yet: recsys-tui train mf --activate")
+
+
+def show(session: Session, name: Name = "active") -> None:
+    """Show one version: what it was trained on, how, and how good it is.
+
+    \b
+    recsys-tui models show active
+    recsys-tui models show v7 --json
+    """
+    facts = version_facts(session.services.registry.resolve(name))
+    session.document(facts, title=f"{facts['version']} {facts['model_type']}", shown=_for_people(facts))
+
+
+def activate(session: Session, name: Name) -> None:
+    """Serve a version from now on; the one before stays for `rollback`.
+
+    \b
+    recsys-tui models activate v7
+    """
+    from engine.services.training import whoami
+
+    registry = session.services.registry
+    before = registry.active()
+    version = registry.activate(registry.resolve(name).id, who=whoami())
+    facts = version_facts(version) | {"previous": f"v{before}" if before and before != version.id else None}
+    session.document(facts, title=f"{version.name} is active", shown=_for_people(facts))
+
+
+def rollback(session: Session) -> None:
+    """Go back to the version that was active before.
+
+    \b
+    recsys-tui models rollback
+    """
+    from engine.services.training import whoami
+
+    version = session.services.registry.rollback(who=whoami())
+    facts = version_facts(version)
+    session.document(facts, title=f"{version.name} is active again", shown=_for_people(facts))
+
+
+def delete(
+    session: Session, name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
+    """Delete a version and its files; the active one is refused.
+
+    \b
+    recsys-tui models delete v3 --yes
+    """
+    from store.errors import UsageRefused
+
+    registry = session.services.registry
+    version = registry.resolve(name)
+    if version.active:
+        raise UsageRefused(f"{version.name} is active", hint="activate another version first, then delete this one")
+    if not yes:
+        if not session.on_terminal:
+            raise UsageRefused("deleting needs a word from you", hint=f"recsys-tui models delete {version.name} --yes")
+        typer.confirm(
+            f"delete {version.name} ({version.model_type}, {render.size(version.bytes)})?", abort=True, err=True
+        )
+    registry.delete(version.id)
+    session.document({"deleted": version.name, "bytes": version.bytes}, title="deleted")
+
+
+def verify(session: Session, name: Annotated[str, typer.Argument(metavar="[VERSION]")] = "") -> None:
+    """Check every byte of one version, or of all, against the checksums; exit 4 where a file is damaged.
+
+    \b
+    recsys-tui models verify
+    """
+    from store.errors import Damaged
+
+    registry = session.services.registry
+    versions = [registry.resolve(name)] if name else registry.versions()
+    found = {version.name: registry.verify(version.id) for version in versions}
+    damaged = [problem for problems in found.values() for problem in problems]
+    if damaged:
+        for problem in damaged[:-1]:
+            session.say(problem)
+        names = ", ".join(version for version, problems in found.items() if problems)
+        raise Damaged(damaged[-1], hint=f"damaged: {names}; train again or restore a backup, then delete them")
+    session.document({"versions": len(found), "damaged": []}, title="every file is as it was written")
+
+
+def label(session: Session, name: Name, text: Annotated[str, typer.Argument(help="A short text.")]) -> None:
+    """Give a version a short text of your own.
+
+    \b
+    recsys-tui models label v7 "before the spring sale"
+    """
+    registry = session.services.registry
+    version = registry.label(registry.resolve(name).id, text)
+    session.document({"version": version.name, "label": version.label})
+
+
+def evaluate(
+    session: Session,
+    name: Name = "active",
+    *,
+    on: Annotated[
+        Path | None, typer.Option("--on", help="A file of test ratings, none of them in the database.")
+    ] = None,
+) -> None:
+    """Measure a version on its own held-out rows, each figure with its 95 % interval.
+
+    \b
+    recsys-tui evaluate active
+    recsys-tui evaluate v7 --on test.csv --json
+    See also: metrics explain
+    """
+    service = session.services.evaluation
+    report = service.generate_report(name) if on is None else service.report_on(name, _test_rows(on))
+    if session.as_json:
+        session.document(report)
+        return
+    rows = [{"metric": metric} | figures for metric, figures in report["metrics"].items()]
+    protocol = ", ".join(f"{key} {value}" for key, value in report["protocol"].items())
+    session.say(f"{report['version']} on {report['users']:,} users; {protocol}")
+    session.rows(rows, ["metric", "value", Column("low", "95 % low"), Column("high", "95 % high")])
+
+
+def list_metrics(session: Session) -> None:
+    """List the metrics.
+
+    \b
+    recsys-tui metrics list
+    """
+    session.rows(_definitions(), ["metric", "better", Column("sentence", "what it says", grows=True)])
+
+
+def explain_metric(session: Session, name: Annotated[str, typer.Argument(metavar="METRIC")]) -> None:
+    """Say what a metric measures: definition in words, formula, source, and the case where it is undefined.
+
+    \b
+    recsys-tui metrics explain ndcg@10
+    """
+    from engine.metrics import metric
+
+    found = _definition(metric(name))
+    session.document(found | {"metric": name}, title=name)
+
+
+def version_facts(version: "ModelVersion") -> dict[str, Any]:
+    """Return a version as the contract names its parts."""
+    return {
+        "version": version.name,
+        "model_type": version.model_type,
+        "state": version.state,
+        "active": version.active,
+        "trained_at": render.iso(version.trained_at),
+        "label": version.label,
+        "hyperparameters": version.hyperparameters,
+        "metrics": {name: row.value for name, row in version.metrics.items()},
+        "training_data": version.training_data,
+        "protocol": version.protocol,
+        "job": version.job,
+        "bytes": version.bytes,
+        "sha256": {name: facts.sha256 for name, facts in version.files.items()},
+    }
+
+
+def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
+    data = facts["training_data"]
+    shown: dict[str, Any] = {
+        "state": facts["state"],
+        "trained": facts["trained_at"],
+        "on": f"{data['n_ratings']:,} ratings of {data['n_users']:,} users on {data['n_movies']:,} items",
+        "test rows": ", ".join(f"{key} {value}" for key, value in facts["protocol"].items()),
+        "size": render.size(facts["bytes"]),
+    }
+    if facts["label"]:
+        shown["label"] = facts["label"]
+    shown |= {f"set {key}": value for key, value in facts["hyperparameters"].items()}
+    return shown | {name: render.number(value) for name, value in facts["metrics"].items()}
+
+
+def _definitions() -> list[dict[str, Any]]:
+    from engine.metrics import METRICS, metric
+
+    return [{"metric": name} | _definition(metric(name)) for name in METRICS]
+
+
+def _definition(found: Any) -> dict[str, Any]:
+    return {
+        "better": found.better,
+        "sentence": found.sentence,
+        "formula": found.formula,
+        "source": found.source,
+        "empty_case": found.empty_case,
+    }
+
+
+def _test_rows(path: Path) -> list[tuple[str, str, float]]:
+    from store.importers.pipeline import read_ratings
+
+    return read_ratings(str(path))

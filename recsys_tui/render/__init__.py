@@ -1,0 +1,41 @@
+"""The only printer, for people and for programs, and the only place that makes text safe to show.
+
+    safe       what is in the data cannot touch the terminal
+    figures    numbers, counts, durations, times, bars and sparklines
+    terminal   what a stream can show: colour, ASCII, width
+    formats    rows as table, JSON, NDJSON, CSV or TSV
+    table      the table itself; the one module that imports rich
+    messages   notices and errors on stderr, exit codes
+
+Data goes to stdout, everything else to stderr. Nothing here imports rich until a table is drawn.
+"""
+
+from recsys_tui.render.figures import bar, count, duration, iso, number, size, sparkline, when
+from recsys_tui.render.formats import FORMATS, Column, emit, emit_document, guard
+from recsys_tui.render.messages import EXIT_CODES, error, exit_code, panel, say
+from recsys_tui.render.safe import safe
+from recsys_tui.render.terminal import Terminal, configure
+
+__all__ = [
+    "EXIT_CODES",
+    "FORMATS",
+    "Column",
+    "Terminal",
+    "bar",
+    "configure",
+    "count",
+    "duration",
+    "emit",
+    "emit_document",
+    "error",
+    "exit_code",
+    "guard",
+    "iso",
+    "number",
+    "panel",
+    "safe",
+    "say",
+    "size",
+    "sparkline",
+    "when",
+]

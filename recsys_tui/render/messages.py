@@ -1,0 +1,58 @@
+"""What goes to stderr for people, the JSON form of an error for programs, and the exit codes."""
+
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, TextIO
+
+from recsys_tui.render.formats import cell, human, to_json
+from recsys_tui.render.safe import safe
+from recsys_tui.render.terminal import Terminal
+
+EXIT_CODES: Mapping[str, int] = MappingProxyType(
+    {
+        "usage": 2,
+        "not_found": 3,
+        "data_refused": 4,
+        "training_failed": 5,
+        "gate_refused": 6,
+        "busy": 75,
+    }
+)
+"""The exit code of each `code` that errors of the store, the engine and the settings carry; all others are 1."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of an error: by its `code`, or 1."""
+    return EXIT_CODES.get(str(getattr(error, "code", "")), 1)
+
+
+def say(text: str, *, stream: TextIO | None = None) -> None:
+    """Write one line for people to stderr."""
+    Terminal.of(stream or sys.stderr).write(safe(text) + "\n")
+
+
+def error(
+    message: str, hint: str = "", *, as_json: bool = False, code: str = "error", stream: TextIO | None = None
+) -> None:
+    """Write to stderr what happened and what to do next: two lines, or one JSON object."""
+    terminal = Terminal.of(stream or sys.stderr)
+    if as_json:
+        terminal.write(to_json({"error": {"code": code, "message": message, "hint": hint}}) + "\n")
+        return
+    terminal.write(f"{terminal.styled('error:', 'red')} {safe(message)}\n")
+    if hint:
+        terminal.write(f"{terminal.styled('hint:', 'bold')} {safe(hint)}\n")
+
+
+def panel(title: str, facts: Mapping[str, Any], *, stream: TextIO | None = None) -> None:
+    """Write names and values to stdout: aligned under a title on a terminal, TSV without the title otherwise."""
+    terminal = Terminal.of(stream or sys.stdout)
+    if not terminal.tty:
+        terminal.write("".join(f"{safe(name)}\t{safe(cell(value))}\n" for name, value in facts.items()))
+        return
+    column = max(map(len, facts), default=0)
+    if title:
+        terminal.write(terminal.styled(safe(title), "bold") + "\n")
+    for name, value in facts.items():
+        terminal.write(f"  {terminal.styled(safe(name).ljust(column), 'dim')}  {human(value, ascii=terminal.ascii)}\n")

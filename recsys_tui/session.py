@@ -1,0 +1,119 @@
+"""What every command shares: the flags --db, --json and --color, the settings, the services, one way of answering."""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from recsys_tui import render
+from recsys_tui.render import Column
+from recsys_tui.settings import Settings, load
+
+if TYPE_CHECKING:
+    from engine.services import Services
+
+Format = Literal["auto", "table", "json", "ndjson", "csv", "tsv"]
+Columns = list[Column | str]
+
+
+class Session:
+    """One invocation of a command."""
+
+    def __init__(self, flags: Mapping[str, Any]) -> None:
+        self.as_json = bool(flags.get("as_json"))
+        self.format: str = "json" if self.as_json else flags.get("format") or "auto"
+        self._flags = {name: flags.get(name) for name in ("db", "color")}
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Defaults, files, environment and flags put together."""
+        settings = load({name: value for name, value in self._flags.items() if value is not None})
+        render.configure(color=settings.color, ascii=settings.ascii)
+        return settings
+
+    @cached_property
+    def services(self) -> "Services":
+        """The services over the database, which must exist."""
+        from engine.services import Services
+
+        return Services.open(self.settings.db)
+
+    @cached_property
+    def created(self) -> "Services":
+        """The services over the database, made where it is missing: for commands that write."""
+        from engine.services import Services
+
+        return Services.open(self.settings.db, create=True)
+
+    # --- answering ------------------------------------------------------------------------------------------------
+
+    def document(self, facts: Mapping[str, Any], *, title: str = "", shown: Mapping[str, Any] | None = None) -> None:
+        """Answer with one object: JSON, or names and values (`shown` where people want less or other words)."""
+        self.settings  # noqa: B018  colour and ASCII are set up by reading it
+        if self.as_json:
+            render.emit_document(facts)
+        else:
+            render.panel(title, shown if shown is not None else facts)
+
+    def rows(self, rows: Iterable[Any], columns: Sequence[Column | str], *, empty: str = "nothing to show") -> None:
+        """Answer with a list in the format asked for."""
+        self.settings  # noqa: B018  colour and ASCII are set up by reading it
+        render.emit(rows, columns, self.format, empty=empty)
+
+    def say(self, text: str) -> None:
+        """Tell people something on stderr; silent under --json, where programs listen."""
+        if not self.as_json:
+            render.say(text)
+
+    @property
+    def on_terminal(self) -> bool:
+        """True where a person watches stderr."""
+        return sys.stderr.isatty() and not self.as_json
+
+
+_DB = Annotated[Path | None, typer.Option("--db", help="Database file. Default: RECSYS_DB, else the XDG data folder.")]
+_JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+_COLOR = Annotated[Literal["auto", "always", "never"] | None, typer.Option("--color", help="Colour the output.")]
+_FORMAT = Annotated[Format, typer.Option("--format", help="How to write the list.")]
+
+
+def command(
+    app: typer.Typer, name: str, *, lists: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function of (session, …) as a command that takes the shared flags too.
+
+    Args:
+        app: the group it belongs to.
+        name: as typed.
+        lists: the command answers with rows and takes --format.
+    """
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        shared: dict[str, tuple[Any, Any]] = {"db": (_DB, None), "as_json": (_JSON, False), "color": (_COLOR, None)}
+        if lists:
+            shared["format"] = (_FORMAT, "auto")
+        own = list(inspect.signature(function).parameters.values())[1:]
+
+        @functools.wraps(function)
+        def invoke(ctx: typer.Context, **values: Any) -> None:
+            flags = {key: values.pop(key) for key in shared}
+            before = ctx.find_root().obj or {}
+            function(Session(before | {key: value for key, value in flags.items() if value}), **values)
+
+        kinds = inspect.Parameter
+        extra = [
+            kinds(key, kinds.KEYWORD_ONLY, default=default, annotation=kind) for key, (kind, default) in shared.items()
+        ]
+        named = [parameter.replace(kind=kinds.KEYWORD_ONLY) for parameter in own]
+        context = kinds("ctx", kinds.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        invoke.__signature__ = inspect.Signature([context, *named, *extra])  # type: ignore[attr-defined]
+        invoke.__annotations__ = {p.name: p.annotation for p in [context, *named, *extra]}
+        app.command(name)(invoke)
+        return function
+
+    return register

@@ -1,0 +1,1 @@
+"""The store: one SQLite file, the artifacts beside it, and the importers. Knows nothing of models."""

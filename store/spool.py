@@ -1,0 +1,176 @@
+"""Rows in key order, however many there are: sorted runs in a temporary file, merged by ranges of the key."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from store.database import translate
+
+_RUN_ROWS = 1 << 19
+_EVERY = 1_024  # one key in so many is kept in memory, to find ranges
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Parallel arrays (n,): keys int64 (user << 32 | item), ratings float64, times int64."""
+
+    keys: NDArray[np.int64]
+    ratings: NDArray[np.float64]
+    times: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def take(self, rows: NDArray[Any]) -> "Rows":
+        """Return the rows at these positions."""
+        return Rows(self.keys[rows], self.ratings[rows], self.times[rows])
+
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """The arrays, in the order in which they are kept on disk."""
+        return self.keys, self.ratings, self.times
+
+    @staticmethod
+    def joined(parts: "list[Rows]") -> "Rows":
+        """Return the rows of all parts, one after the other."""
+        return Rows(*(np.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True)))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Where a sorted run lies: three columns of `rows` eight-byte values from `offset` on, and every 1,024th key."""
+
+    offset: int
+    rows: int
+    samples: NDArray[np.int64]
+
+
+class Spool:
+    """Takes rows in any order and gives them back by ascending key, rows of equal key in the order of arrival.
+
+    The temporary file lies beside the database (mode 0600) and has no name from the moment it is open, so that nothing
+    is left of it when the process dies.
+    """
+
+    def __init__(self, database: Path) -> None:
+        remove_stale(database)
+        path = database.with_name(f"{database.name}.staging-{os.getpid()}-{id(self):x}")
+        try:
+            self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            path.unlink()
+        except OSError as error:
+            raise translate(error, path) from error
+        self._path = path
+        self._runs: list[_Run] = []
+        self._waiting: list[Rows] = []
+        self._n_waiting = 0
+        self._end = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+    def __len__(self) -> int:
+        return sum(run.rows for run in self._runs) + self._n_waiting
+
+    def add(self, rows: Rows) -> None:
+        """Take some rows.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
+        self._waiting.append(rows)
+        self._n_waiting += len(rows)
+        if self._n_waiting >= _RUN_ROWS:
+            self._flush()
+
+    def ranges(self, size: int) -> Iterator[Rows]:
+        """Yield all rows in key order, about `size` at a time; rows of equal key are never parted."""
+        self._flush()
+        samples = np.sort(np.concatenate([run.samples for run in self._runs])) if self._runs else np.zeros(0, np.int64)
+        bounds = np.unique(samples[:: max(1, size // _EVERY)][1:])
+        starts = [0] * len(self._runs)
+        for bound in [*bounds.tolist(), None]:
+            ends = [run.rows if bound is None else self._position(run, bound) for run in self._runs]
+            parts = [self._slice(*part) for part in zip(self._runs, starts, ends, strict=True) if part[1] < part[2]]
+            starts = ends
+            if parts:
+                yield sort_rows(Rows.joined(parts)) if len(parts) > 1 else parts[0]
+
+    def _flush(self) -> None:
+        if not self._n_waiting:
+            return
+        rows = sort_rows(Rows.joined(self._waiting))
+        self._waiting, self._n_waiting = [], 0
+        self._runs.append(_Run(self._end, len(rows), rows.keys[::_EVERY].copy()))
+        try:
+            for column in rows.columns:
+                self._end += _write(self._file, np.ascontiguousarray(column), self._end)
+        except OSError as error:
+            raise translate(error, self._path) from error
+
+    def _position(self, run: _Run, bound: int) -> int:
+        """Return the number of rows of a run with a key below `bound`."""
+        block = int(np.searchsorted(run.samples, bound))  # the first sample that is not below it
+        start = max(0, block - 1) * _EVERY
+        keys = self._column(run, 0, start, min(run.rows, start + _EVERY))
+        return start + int(np.searchsorted(keys, bound))
+
+    def _slice(self, run: _Run, start: int, end: int) -> Rows:
+        return Rows(
+            self._column(run, 0, start, end),
+            self._column(run, 1, start, end).view(np.float64),
+            self._column(run, 2, start, end),
+        )
+
+    def _column(self, run: _Run, column: int, start: int, end: int) -> NDArray[np.int64]:
+        values = np.empty(end - start, np.int64)
+        os.preadv(self._file, [values.data], run.offset + 8 * (column * run.rows + start))
+        return values
+
+
+def sort_rows(rows: Rows) -> Rows:
+    """Return rows by ascending key; rows of equal key keep their order."""
+    keys = rows.keys
+    if len(keys) < 2 or bool((keys[1:] >= keys[:-1]).all()):
+        return rows
+    return rows.take(_stable_order(keys))
+
+
+def _stable_order(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the stable sorting permutation.
+
+    Where user, item and position fit into 63 bits together, one sort of the packed integers does it: NumPy sorts plain
+    integers with SIMD, five times as fast as it finds a stable order.
+    """
+    users, items = keys >> 32, keys & 0xFFFFFFFF
+    users -= users.min()
+    item_bits, position_bits = int(items.max()).bit_length(), len(keys).bit_length()
+    if int(users.max()).bit_length() + item_bits + position_bits > 63:
+        return np.argsort(keys, kind="stable")
+    packed = (users << (item_bits + position_bits)) | (items << position_bits) | np.arange(len(keys))
+    packed.sort()
+    return packed & ((1 << position_bits) - 1)
+
+
+def _write(file: int, column: NDArray[Any], offset: int) -> int:
+    data = memoryview(column).cast("B")
+    written = 0
+    while written < len(data):
+        written += os.pwrite(file, data[written:], offset + written)
+    return written
+
+
+def remove_stale(database: Path) -> None:
+    """Remove staging files whose process died in the instant between opening and unlinking them."""
+    for path in database.parent.glob(f"{database.name}.staging-*"):
+        with suppress(OSError):
+            path.unlink()
