@@ -81,7 +81,7 @@ class Interactions:
     features: ItemFeatures = field(default_factory=lambda: ItemFeatures.empty(0))
 
     @classmethod
-    def build(  # noqa: PLR0917  columns that run side by side
+    def build(
         cls,
         user_ids: Sequence[str],
         item_ids: Sequence[str],

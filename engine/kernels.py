@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
+_LANES = 16  # float32 numbers in the widest vector register; loops of this length need no remainder
 _BLOCK = 8  # ratings added to a Gram matrix at a time: each of its cells is then loaded and stored once for eight
 _SPANS_A_THREAD = 8  # so that one user with very many ratings leaves no thread idle
 
@@ -70,27 +71,27 @@ def _compiled(function: Kernel) -> Kernel:
 
 @_compiled
 def _add_block(gram: NDArray[np.float32], block: NDArray[np.float32]) -> None:
-    """Add block^T block to the lower triangle of gram (d, d), for a block (8, d)."""
+    """Add block^T block to the lower triangle of gram, for a block of 8 ratings; both are padded to whole vectors."""
     for a in range(gram.shape[0]):
         w0, w1, w2, w3 = block[0, a], block[1, a], block[2, a], block[3, a]
         w4, w5, w6, w7 = block[4, a], block[5, a], block[6, a], block[7, a]
-        for b in range(a + 1):
-            first = w0 * block[0, b] + w1 * block[1, b] + w2 * block[2, b] + w3 * block[3, b]
-            second = w4 * block[4, b] + w5 * block[5, b] + w6 * block[6, b] + w7 * block[7, b]
-            gram[a, b] += first + second
+        for first in range(0, a + 1, _LANES):
+            for b in range(first, first + _LANES):
+                front = w0 * block[0, b] + w1 * block[1, b] + w2 * block[2, b] + w3 * block[3, b]
+                back = w4 * block[4, b] + w5 * block[5, b] + w6 * block[6, b] + w7 * block[7, b]
+                gram[a, b] += front + back
 
 
 @_compiled
 def _factorize(system: NDArray[np.float64]) -> None:
-    """Turn the lower triangle of a positive definite matrix (d, d) into its Cholesky factor L, A = L L^T."""
-    d = system.shape[0]
-    for j in range(d):
+    """Turn the lower triangle of a positive definite matrix into its Cholesky factor L, A = L L^T."""
+    for j in range(len(system)):
         pivot = system[j, j]
         for k in range(j):
             pivot -= system[j, k] * system[j, k]
         root = np.sqrt(pivot)
         system[j, j] = root
-        for i in range(j + 1, d):
+        for i in range(j + 1, len(system)):
             left = system[i, j]
             for k in range(j):
                 left -= system[i, k] * system[j, k]
@@ -98,16 +99,79 @@ def _factorize(system: NDArray[np.float64]) -> None:
 
 
 @_compiled
-def _invert(factor: NDArray[np.float64], inverse: NDArray[np.float64]) -> None:
-    """Fill the lower triangle of inverse (d, d) with L^-1."""
-    for i in range(factor.shape[0]):
-        root = factor[i, i]
-        inverse[i, : i + 1] = 0.0
+def _substitute(factor: NDArray[np.float64], right: NDArray[np.float64], triangular: bool) -> None:
+    """Replace right (m, width) by L^-1 right; one that is lower triangular stays so, for a third of the work."""
+    for i in range(len(factor)):
         for k in range(i):
-            weight = factor[i, k] / root
-            for a in range(k + 1):
-                inverse[i, a] -= weight * inverse[k, a]
-        inverse[i, i] = 1.0 / root
+            weight = factor[i, k]
+            for a in range(k + 1 if triangular else right.shape[1]):
+                right[i, a] -= weight * right[k, a]
+        for a in range(right.shape[1]):
+            right[i, a] /= factor[i, i]
+
+
+@_compiled
+def _by_factors(
+    rows: Rows, side: Side, row: int, diagonal: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return H = L^-1 (d, d) and h = L^-1 Z^T t (d, 1) with A = Z^T Z + D = L L^T: A^-1 = H^T H, solution H^T h."""
+    d = len(diagonal)
+    padded = (d + _LANES - 1) // _LANES * _LANES
+    gram = np.zeros((d, padded), np.float32)
+    block = np.zeros((_BLOCK, padded), np.float32)
+    part = np.zeros(d, np.float32)
+    half, known = np.eye(d), np.zeros((d, 1))
+    filled = 0
+    for rating in range(rows.starts[row], rows.starts[row + 1]):
+        other = rows.others[rating]
+        left = rows.ratings[rating] - side.offsets[other]
+        for a in range(d):
+            block[filled, a] = side.design[other, a]
+            part[a] += left * side.design[other, a]
+        filled += 1
+        if filled == _BLOCK:
+            _add_block(gram, block)
+            for a in range(d):  # many small sums in float32 lose less than one long one
+                known[a, 0] += part[a]
+                part[a] = 0.0
+            filled = 0
+    block[filled:] = 0.0
+    _add_block(gram, block)
+    system = np.empty((d, d))
+    for a in range(d):
+        known[a, 0] += part[a]
+        for b in range(a + 1):
+            system[a, b] = gram[a, b]
+        system[a, a] += diagonal[a]
+    _factorize(system)
+    _substitute(system, half, True)
+    _substitute(system, known, False)
+    return half, known
+
+
+@_compiled
+def _by_ratings(
+    rows: Rows, side: Side, row: int, diagonal: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return H = L^-1 Z D^-1 (n, d) and h = L^-1 t (n, 1) with I + Z D^-1 Z^T = L L^T, for fewer ratings than factors.
+
+    By the matrix inversion lemma A^-1 = D^-1 - H^T H, and the solution is again H^T h.
+    """
+    first, n, d = rows.starts[row], rows.starts[row + 1] - rows.starts[row], len(diagonal)
+    half, known, system = np.empty((n, d)), np.empty((n, 1)), np.eye(n)
+    for i in range(n):
+        other = rows.others[first + i]
+        known[i, 0] = rows.ratings[first + i] - side.offsets[other]
+        for a in range(d):
+            half[i, a] = side.design[other, a] / diagonal[a]
+        for j in range(i + 1):
+            before = rows.others[first + j]
+            for a in range(d):
+                system[i, j] += half[i, a] * side.design[before, a]
+    _factorize(system)
+    _substitute(system, half, False)
+    _substitute(system, known, False)
+    return half, known
 
 
 @_compiled
@@ -124,46 +188,23 @@ def solve_rows(
 
     vector = A^-1 Σ_j z_j (r_j - offset_j),  A = Σ_j z_j z_j^T + diag(ridge + Σ_j s_j),  variance = noise · diag(A^-1).
     """
-    d = ridge.shape[0]
-    block = np.zeros((_BLOCK, d), np.float32)
-    gram = np.empty((d, d), np.float32)
-    system = np.empty((d, d))
-    inverse = np.empty((d, d))
+    d = len(ridge)
     for row in range(span[0], span[1]):
-        gram[:] = 0.0
         diagonal = ridge.copy()
-        known = np.zeros(d)
-        filled = 0
         for rating in range(rows.starts[row], rows.starts[row + 1]):
-            other = rows.others[rating]
-            left = rows.ratings[rating] - side.offsets[other]
             for a in range(d):
-                block[filled, a] = side.design[other, a]
-                known[a] += left * side.design[other, a]
-                diagonal[a] += side.uncertainty[other, a]
-            filled += 1
-            if filled == _BLOCK:
-                _add_block(gram, block)
-                filled = 0
-        block[filled:] = 0.0
-        _add_block(gram, block)
-        for a in range(d):
-            for b in range(a + 1):
-                system[a, b] = gram[a, b]
-            system[a, a] += diagonal[a]
-        _factorize(system)
-        _invert(system, inverse)
-        # A^-1 = L^-T L^-1
-        half = np.zeros(d)
+                diagonal[a] += side.uncertainty[rows.others[rating], a]
         solution = np.zeros(d)
-        variance = np.zeros(d)
-        for a in range(d):
-            for b in range(a + 1):
-                half[a] += inverse[a, b] * known[b]
-        for a in range(d):
-            for b in range(a + 1):
-                solution[b] += inverse[a, b] * half[a]
-                variance[b] += inverse[a, b] * inverse[a, b]
+        if 2 * (rows.starts[row + 1] - rows.starts[row]) <= d:
+            half, known = _by_ratings(rows, side, row, diagonal)
+            variance, sign = 1.0 / diagonal, -1.0
+        else:
+            half, known = _by_factors(rows, side, row, diagonal)
+            variance, sign = np.zeros(d), 1.0
+        for k in range(len(half)):
+            for a in range(d):
+                solution[a] += half[k, a] * known[k, 0]
+                variance[a] += sign * half[k, a] * half[k, a]
         for a in range(d):
             vectors[row, a] = solution[a]
             variances[row, a] = noise * variance[a]
@@ -180,10 +221,10 @@ def squared_errors(
 ) -> None:
     """Fill sums (n_rows, 2): squared residuals of each row, and the variance of its predictions.
 
-    With z_j, s_j of the fixed side and v, t of the row: Σ_j (r_j - offset_j - z_j·v)² and Σ_j (t·z_j² + s_j·v² + s_j·t).
+    With z, s of the fixed side and v, t of the row: Σ_j (r_j - offset_j - z_j·v)² and Σ_j (t·z_j² + s_j·v² + s_j·t).
     """
     for row in range(span[0], span[1]):
-        errors, spread = 0.0, 0.0
+        errors, doubts = 0.0, 0.0
         for rating in range(rows.starts[row], rows.starts[row + 1]):
             other = rows.others[rating]
             product = np.float32(0.0)
@@ -194,16 +235,15 @@ def squared_errors(
                 doubt += variances[row, a] * (z * z + side.uncertainty[other, a]) + side.uncertainty[other, a] * v * v
             left = np.float64(rows.ratings[rating] - side.offsets[other] - product)
             errors += left * left
-            spread += doubt
+            doubts += float(doubt)
         sums[row, 0] = errors
-        sums[row, 1] = spread
+        sums[row, 1] = doubts
 
 
 @_compiled
 def descend(
     order: NDArray[np.int64],
     triples: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]],
-    mean: float,
     users: NDArray[np.float32],
     items: NDArray[np.float32],
     learning_rate: float,
@@ -211,7 +251,7 @@ def descend(
 ) -> None:
     """Make one pass of stochastic gradient descent over ratings in an order, changing users and items (·, 1 + k).
 
-    Column 0 is the bias. With e = r - mean - b_u - b_i - p·q each parameter x moves by rate·(-∂(e² + penalty·x²)/2).
+    Column 0 is the bias. With e = r - b_u - b_i - p·q each parameter x moves by rate·(-∂(e² + penalty·x²)/2).
     One thread: two that meet at a row would make the result depend on which came first.
 
     Source: Funk 2006; Koren, Bell, Volinsky 2009, equations 5 and 6.
@@ -223,7 +263,7 @@ def descend(
         product = np.float32(0.0)
         for a in range(1, users.shape[1]):
             product += users[user, a] * items[item, a]
-        error = triples[2][rating] - np.float32(mean) - users[user, 0] - items[item, 0] - product
+        error = triples[2][rating] - users[user, 0] - items[item, 0] - product
         step = rate * error
         users[user, 0] = keep * users[user, 0] + step
         items[item, 0] = keep * items[item, 0] + step

@@ -8,6 +8,7 @@ from recsys_tui import render
 
 if TYPE_CHECKING:
     from recsys_tui.session import Session
+    from store.importers.run import Progress
 
 
 class Line:
@@ -30,13 +31,14 @@ class Line:
         sys.stderr.flush()
         self._width = len(visible)
 
-    def rows(self, read: int, rate: float, done: int, total: int) -> None:
-        """Show how far an import is; called at least once a second."""
-        share = f"{done / total:4.0%}  " if total else ""
+    def importing(self, state: "Progress") -> None:
+        """Show how far an import is: on a terminal whenever it says so, else once a second."""
         now = time.monotonic()
-        if sys.stderr.isatty() or now - self._last >= 1.0:
-            self._last = now
-            self.show(f"  {share}{read:,} rows  {rate:,.0f} rows/s")
+        if not sys.stderr.isatty() and now - self._last < 1.0:
+            return
+        self._last = now
+        share = f"{state.bytes_done / state.bytes_total:4.0%}  " if state.bytes_total else ""
+        self.show(f"  {state.stage}  {share}{state.rows:,} rows  {state.rows_per_second:,.0f} rows/s")
 
     def epoch(self, data: dict[str, Any]) -> None:
         """Show one epoch of a training."""

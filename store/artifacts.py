@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from store import errors
-from store.database import translate
+from store.database import make_folder, translate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ def write_bundles(folder: Path, bundles: Mapping[str, Bundle]) -> dict[str, File
     partial = folder.with_name(folder.name + ".partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(mode=0o700, parents=True)
+        make_folder(partial)
         facts: dict[str, FileFacts] = {}
         for name, bundle in bundles.items():
             arrays = {key: _contiguous(array) for key, array in bundle.arrays.items()}
@@ -57,9 +57,12 @@ def write_bundles(folder: Path, bundles: Mapping[str, Bundle]) -> dict[str, File
         shutil.rmtree(folder, ignore_errors=True)  # an orphan of a run that was killed before its row was written
         partial.rename(folder)
         _sync_folder(folder.parent)
-    except OSError as error:
+        _sync_folder(folder.parent.parent)  # the folder of all versions may be new as well
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise translate(error, folder) from error
+        if isinstance(error, OSError):
+            raise translate(error, folder) from error
+        raise
     return facts
 
 
@@ -87,15 +90,27 @@ def check_file(folder: Path, name: str, facts: Mapping[str, FileFacts]) -> str |
     return None
 
 
+def copy_files(source: Path, target: Path, facts: Mapping[str, FileFacts]) -> None:
+    """Copy the files of a version into a new private folder, checking them on the way.
+
+    Raises:
+        Damaged: one of them is not what was written.
+        OSError: as the file system says.
+    """
+    make_folder(target)
+    for name in facts:
+        _write(target / name, _read_checked(source, name, facts))
+    _sync_folder(target)
+
+
 def _read_checked(folder: Path, name: str, facts: Mapping[str, FileFacts]) -> bytes:
     path, expected = folder / name, facts.get(name)
     hint = "`recsys-tui models verify` names what is damaged; train again, or activate another version"
     if expected is None:
         raise errors.Damaged(f"{path}: not part of this version", hint=hint)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            size = os.fstat(descriptor).st_size
+        with open(path, "rb", opener=_open_plainly) as file:
+            size = os.fstat(file.fileno()).st_size
             if size != expected.bytes:  # before reading: a file that lies about its size costs no memory
                 raise errors.Damaged(f"{path}: {size} bytes where {expected.bytes} were written", hint=hint)
             content = file.read()
@@ -104,6 +119,11 @@ def _read_checked(folder: Path, name: str, facts: Mapping[str, FileFacts]) -> by
     if sha256(content).hexdigest() != expected.sha256:
         raise errors.Damaged(f"{path}: its checksum is not the one recorded when it was written", hint=hint)
     return content
+
+
+def _open_plainly(path: str, flags: int) -> int:
+    """Open a file in a folder that others may have changed: no symbolic link, no waiting for the far end of a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _contiguous(array: "NDArray[np.generic]") -> "NDArray[np.generic]":

@@ -1,11 +1,13 @@
 """Backup and restore: one folder with a copy of the database and of every version's files, checked by checksum."""
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from store import errors, migrations
-from store.database import Database, translate
+from store.artifacts import copy_files
+from store.database import Database, make_folder, translate
 from store.registry import Registry
 
 _DATABASE, _MODELS = "recsys.db", "recsys.db.models"
@@ -16,6 +18,7 @@ def make_backup(registry: Registry, target: Path) -> dict[str, Any]:
 
     Raises:
         UsageRefused: the target exists.
+        Damaged: a version's file is not what was written; a restore would refuse the copy.
         NoSpace, NoPermission: nothing remains of the attempt.
     """
     target = target.expanduser().absolute()
@@ -24,15 +27,18 @@ def make_backup(registry: Registry, target: Path) -> dict[str, Any]:
     partial = target.with_name(target.name + ".partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(mode=0o700, parents=True)
+        make_folder(partial)
         migrations.backup(registry.database, partial / _DATABASE)
-        versions = Registry(Database(partial / _DATABASE)).versions()  # those of the copy: later ones have no row there
+        with closing(Database(partial / _DATABASE)) as copy:
+            versions = Registry(copy).versions()  # those of the copy: later ones have no row there
         for version in versions:
-            shutil.copytree(registry.folder / version.name, partial / _MODELS / version.name)
+            copy_files(registry.folder / version.name, partial / _MODELS / version.name, version.files)
         partial.rename(target)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise translate(error, target) from error
+        if isinstance(error, OSError):
+            raise translate(error, target) from error
+        raise
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
     return {"backup": str(target), "versions": len(versions), "bytes": size}
 
@@ -50,27 +56,27 @@ def restore_backup(source: Path, path: Path, *, replace: bool = False) -> dict[s
     target = Database(path)
     if target.exists and not replace:
         raise errors.UsageRefused(f"{path} exists", hint="pass --yes to replace it, or --db another path")
-    copy = Database(source / _DATABASE)
-    migrations.schema_version(copy)
-    registry = Registry(copy)
-    versions = registry.versions()
-    problems = [problem for version in versions for problem in registry.verify(version.id)]
-    if problems:
-        raise errors.Damaged(problems[0], hint=f"{len(problems)} files of the backup are damaged; use another backup")
-    copy.close()
-    target.close()
-    folder = Registry(target).folder
-    try:
-        target.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with closing(Database(source / _DATABASE)) as copy:
+        migrations.schema_version(copy)
+        with copy.read() as db:
+            verdict = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise errors.Damaged(f"{copy.path}: {verdict}", hint="this backup is damaged; use another one")
+        versions = Registry(copy).versions()
+        folder = Registry(target).folder
         fresh = folder.with_name(folder.name + ".restored")
-        shutil.rmtree(fresh, ignore_errors=True)
-        if (source / _MODELS).exists():
-            shutil.copytree(source / _MODELS, fresh)
-        else:
-            fresh.mkdir(mode=0o700)
-        migrations.backup(copy, target.path)
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
-    except OSError as error:
-        raise translate(error, path) from error
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)
+            make_folder(fresh)
+            for version in versions:
+                copy_files(source / _MODELS / version.name, fresh / version.name, version.files)
+            target.close()
+            migrations.backup(copy, target.path)
+            shutil.rmtree(folder, ignore_errors=True)
+            fresh.rename(folder)
+        except BaseException as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise translate(error, path) from error
+            raise
     return {"db": str(target.path), "versions": len(versions)}

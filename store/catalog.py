@@ -1,5 +1,6 @@
 """Users and items as the operator knows them: text ids, titles, genres, search. Point reads for the serving path."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHUNK = 500  # bound variables in one statement
+_LONGEST_STEM = 64  # characters of an id that a mistyped one is compared with
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ SELECT id, user, revision, (SELECT count(*) FROM ratings r WHERE r.user = users.
 FROM users
 """
 _ITEM = """
-SELECT id, item, title, year, (SELECT group_concat(name, '|') FROM (
+SELECT id, item, title, year, (SELECT json_group_array(name) FROM (
     SELECT g.name FROM item_genres ig JOIN genres g ON g.id = ig.genre WHERE ig.item = items.id ORDER BY g.name))
 FROM items
 """
@@ -141,11 +143,13 @@ def list_items(database: Database, *, after: str = "", limit: int = 50) -> list[
 def search_items(database: Database, text: str, *, limit: int = 20) -> list[Item]:
     """Return items whose title holds `text` (any case), or whose id is `text`; best-known titles have no preference."""
     with database.read() as db:
-        if len(text) >= 3:  # a trigram index cannot answer less
+        if "\0" in text:  # ends a pattern before its time
+            phrase, matches = text, "instr(title, ?)"
+        elif len(text) >= 3:  # a trigram index cannot answer less
             phrase = '"' + text.replace('"', '""') + '"'
             matches = "id IN (SELECT rowid FROM item_titles WHERE item_titles MATCH ?)"
         else:
-            phrase = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+            phrase = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
             matches = "title LIKE ? ESCAPE '\\'"
         rows = db.execute(
             f"{_ITEM} WHERE item = ? OR {matches} ORDER BY item = ? DESC, length(title), title LIMIT ?",
@@ -158,7 +162,7 @@ def nearest_items(database: Database, text: str, *, limit: int = 3) -> list[Item
     """Return items that the operator may have meant: by title words first, then by ids with the same beginning."""
     found = search_items(database, text, limit=limit) if len(text) >= 3 else []
     with database.read() as db:
-        for length in range(len(text), 0, -1):
+        for length in range(min(len(text), _LONGEST_STEM), 0, -1):
             if len(found) >= limit:
                 break
             stem = text[:length]
@@ -204,6 +208,6 @@ def item_keys(database: Database) -> list[tuple[int, str]]:
         return db.execute("SELECT id, item FROM items").fetchall()
 
 
-def _item(row: tuple[int, str, str | None, int | None, str | None]) -> Item:
+def _item(row: tuple[int, str, str | None, int | None, str]) -> Item:
     identity, item, title, year, genres = row
-    return Item(identity, item, title, year, tuple(genres.split("|")) if genres else ())
+    return Item(identity, item, title, year, tuple(json.loads(genres)))

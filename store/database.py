@@ -1,15 +1,16 @@
 """The one place that opens SQLite: connections, transactions, permissions, journal mode, error translation."""
 
+import errno
 import os
 import sqlite3
-import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from store import errors
+from store.gate import gate_of
 
 APPLICATION_ID = 0x52435355  # "RCSU", written to the header so that a stranger's file is recognised
 BUSY_SECONDS = 10.0
@@ -17,6 +18,7 @@ _CACHE_KIB = 65_536
 
 Connection = sqlite3.Connection  # for annotations: no other module imports sqlite3
 
+_RESTORE = "restore a backup: `recsys-tui restore FOLDER`; the damaged file is left as it is"
 _MESSAGES: tuple[tuple[str, type[errors.StoreError], str], ...] = (
     ("locked", errors.Busy, "another process is writing; try again, or pass --wait 10m"),
     (
@@ -27,7 +29,7 @@ _MESSAGES: tuple[tuple[str, type[errors.StoreError], str], ...] = (
     ("readonly database", errors.NoPermission, "check the owner and mode of the database and of its folder"),
     ("unable to open", errors.NoPermission, "check that the folder exists and that you may write to it"),
     ("not a database", errors.NotOurDatabase, "pass --db PATH of a recsys-tui database, or a new path"),
-    ("malformed", errors.Damaged, "restore a backup: `recsys-tui restore FOLDER`; the damaged file is left as it is"),
+    ("malformed", errors.Damaged, _RESTORE),
     ("disk i/o error", errors.NoSpace, "check the disk (`df`, `dmesg`), then repeat"),
 )
 
@@ -41,11 +43,17 @@ def wal_is_safe(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> 
 
 def translate(error: Exception, path: Path) -> errors.StoreError:
     """Turn an error of SQLite, ADBC or the file system into one of ours, naming the file."""
-    if isinstance(error, PermissionError):
+    if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return errors.NoPermission(
-            f"{path}: permission denied", hint="check the owner and mode of the file and its folder"
+            f"{path}: {os.strerror(error.errno).lower()}", hint="check the owner and mode of the file and its folder"
         )
-    if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
+    if isinstance(error, OverflowError | UnicodeEncodeError):  # a bound value that SQLite cannot hold
+        return errors.UsageRefused(
+            f"a value that cannot be in the database: {error}", hint="ids are valid text, numbers at most 64 bits"
+        )
+    if isinstance(error, UnicodeDecodeError):  # SQLite quotes the damaged text in its message
+        return errors.Damaged(f"{path}: holds text that is no text", hint=_RESTORE)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return errors.NoSpace(f"{path}: no space left on the device", hint="free some space, then repeat")
     text = str(error).lower()
     for fragment, kind, hint in _MESSAGES:
@@ -56,69 +64,45 @@ def translate(error: Exception, path: Path) -> errors.StoreError:
     )
 
 
-class _Gate:
-    """Many sections at once, or one exclusive holder: keeps two SQLite libraries of one process apart.
-
-    ADBC brings its own SQLite. POSIX drops *all* locks of a process on a file when *any* descriptor on it is closed,
-    so while ADBC has the file open no connection of the standard library may be open in this process.
-    """
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._inside = 0
-        self._exclusive = False
-        self._local = threading.local()
-
-    @contextmanager
-    def shared(self) -> Iterator[None]:
-        depth = getattr(self._local, "depth", 0)
-        if depth == 0:
-            with self._condition:
-                self._condition.wait_for(lambda: not self._exclusive)
-                self._inside += 1
-        self._local.depth = depth + 1
-        try:
-            yield
-        finally:
-            self._local.depth = depth
-            if depth == 0:
-                with self._condition:
-                    self._inside -= 1
-                    self._condition.notify_all()
-
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        if getattr(self._local, "depth", 0):
-            raise RuntimeError("bulk access inside a transaction of the same thread")
-        with self._condition:
-            self._condition.wait_for(lambda: not self._exclusive and self._inside == 0)
-            self._exclusive = True
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._exclusive = False
-                self._condition.notify_all()
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it that are missing, each for the owner alone, whatever the umask."""
+    for folder in reversed((path, *path.parents)):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
 
 
-_gates: dict[str, _Gate] = {}
-_gates_lock = threading.Lock()
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Report rows that cannot be what this program wrote: the bytes of the file were changed from outside."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise errors.Damaged(f"{path}: a row is not as it was written ({error})", hint=_RESTORE) from error
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that can be referred to weakly, so that it ends with its thread."""
+
+    def __del__(self) -> None:
+        with suppress(sqlite3.Error):  # one that never opened
+            self.close()
 
 
 class Database:
     """One SQLite file: a connection per thread, `read()` and `write()` sections, and exclusive `bulk()` access by ADBC.
 
     Opening does not create or change anything; `create()` makes the file (0600) and its folder (0700).
+
+    Args:
+        path: of the file; it need not exist yet.
+        busy_seconds: how long to wait for another process's transaction.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = Path(path).expanduser().absolute()
+        self._busy_seconds = busy_seconds
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
-        self._generation = 0
-        with _gates_lock:
-            self._gate = _gates.setdefault(str(self.path.resolve()), _Gate())
+        self._gate = gate_of(self.path)
 
     @property
     def exists(self) -> bool:
@@ -132,50 +116,48 @@ class Database:
             NoPermission, NoSpace: where the file system refuses.
         """
         try:
-            if not self.path.parent.exists():
-                self.path.parent.mkdir(parents=True, mode=0o700)
-            if not self.path.exists():
-                descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o600)
-                os.fchmod(descriptor, stat.S_IRUSR | stat.S_IWUSR)
-                os.close(descriptor)
+            make_folder(self.path.parent)
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o600))
+        except FileExistsError:  # made earlier, or by another process just now
+            return
         except OSError as error:
             raise translate(error, self.path) from error
 
     @contextmanager
+    def peek(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection for a look at a file that may be another program's: it keeps its journal mode."""
+        with self._gate.shared(), self._translated(), closing(self._connect()) as connection:
+            yield connection
+
+    @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """Yield this thread's connection for reading; inside `write()` it sees the open transaction."""
-        with self._gate.shared():
-            try:
-                yield self._connection()
-            except (sqlite3.Error, OSError) as error:
-                raise translate(error, self.path) from error
+        with self._gate.shared(), self._translated():
+            yield self._connection()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection inside BEGIN IMMEDIATE; commit at the end, roll back on any error. Nests by savepoints.
 
         Raises:
-            Busy: where another process held the lock for longer than `BUSY_SECONDS`.
+            Busy: where another process held the lock for longer than `busy_seconds`.
         """
-        with self._gate.shared():
+        with self._gate.shared(), self._translated():
+            connection = self._connection()
+            if connection.in_transaction:
+                begin, commit, undo = "SAVEPOINT nested", "RELEASE nested", "ROLLBACK TO nested"
+            else:
+                begin, commit, undo = "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"
+            connection.execute(begin)
             try:
-                connection = self._connection()
-                if connection.in_transaction:
-                    begin, commit, undo = "SAVEPOINT nested", "RELEASE nested", "ROLLBACK TO nested"
-                else:
-                    begin, commit, undo = "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"
-                connection.execute(begin)
-                try:
-                    yield connection
-                    connection.execute(commit)
-                except BaseException:
-                    with suppress(sqlite3.Error):  # the first error is the one to report
-                        connection.execute(undo)
-                        if undo.startswith("ROLLBACK TO"):
-                            connection.execute(commit)
-                    raise
-            except (sqlite3.Error, OSError) as error:
-                raise translate(error, self.path) from error
+                yield connection
+                connection.execute(commit)
+            except BaseException:
+                with suppress(sqlite3.Error):  # the first error is the one to report
+                    connection.execute(undo)
+                    if undo.startswith("ROLLBACK TO"):
+                        connection.execute(commit)
+                raise
 
     @contextmanager
     def bulk(self) -> Iterator[Any]:
@@ -183,69 +165,78 @@ class Database:
 
         For moving millions of rows as Arrow. Transactions are the caller's: execute BEGIN IMMEDIATE and COMMIT.
         """
+        with self._gate.exclusive(), self.bulk_cursor() as cursor:
+            yield cursor
+
+    @contextmanager
+    def bulk_cursor(self) -> Iterator[Any]:
+        """Yield a further ADBC cursor on a connection of its own, for another thread of the one that holds `bulk()`.
+
+        The same library opens it, so the locks that `_Gate` watches over are safe.
+        """
         from adbc_driver_manager import Error as AdbcError
         from adbc_driver_sqlite import dbapi
 
-        with self._gate.exclusive():
-            self._close_connections()
-            try:
-                connection = dbapi.connect(str(self.path), autocommit=True)
-                try:
-                    with connection.cursor() as cursor:
-                        for pragma in self._pragmas():
-                            cursor.execute(pragma)
-                            cursor.fetchall()
-                        yield cursor
-                finally:
-                    connection.close()
-            except (AdbcError, OSError) as error:
-                raise translate(error, self.path) from error
+        self._refuse_missing()
+        try:
+            with dbapi.connect(str(self.path), autocommit=True) as connection, connection.cursor() as cursor:
+                for pragma in self._pragmas():
+                    cursor.execute(pragma)
+                    cursor.fetchall()
+                yield cursor
+        except AdbcError as error:
+            raise translate(error, self.path) from error
 
     def close(self) -> None:
         """Close every connection of this process to the file; the object can be used again."""
         with self._gate.exclusive():
-            self._close_connections()
+            pass
 
-    def _close_connections(self) -> None:
-        with self._lock:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
-            self._generation += 1
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn what SQLite raises into our errors; other errors of the caller's block are the caller's."""
+        try:
+            yield
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:
+            raise translate(error, self.path) from error
 
     def _connection(self) -> sqlite3.Connection:
-        held = getattr(self._local, "held", None)
-        if held is not None and held[:2] == (os.getpid(), self._generation):
-            connection: sqlite3.Connection = held[2]
-            return connection
-        if held is not None and held[0] != os.getpid():
-            raise errors.StoreError(
-                "a database connection was carried across fork",
-                hint="start workers by spawn; this is a bug to report",
-            )
-        if not self.path.exists():
-            raise errors.NotFound(
-                f"no database at {self.path}", hint="run `recsys-tui import FILE` or `recsys-tui init` first"
-            )
-        connection = sqlite3.connect(
+        """Return this thread's connection, opening it where there is none."""
+        generation, connection = getattr(self._local, "held", (None, None))
+        if connection is None or generation != self._gate.generation:
+            connection = self._connect()
+            for pragma in self._pragmas():
+                connection.execute(pragma)
+            self._gate.add(connection)
+            self._local.held = (self._gate.generation, connection)
+        return connection
+
+    def _connect(self) -> _Connection:
+        self._refuse_missing()
+        return sqlite3.connect(
             self.path,
-            timeout=BUSY_SECONDS,
+            timeout=self._busy_seconds,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
+            factory=_Connection,
         )
-        for pragma in self._pragmas():
-            connection.execute(pragma)
-        with self._lock:
-            self._connections.append(connection)
-        self._local.held = (os.getpid(), self._generation, connection)
-        return connection
+
+    def _refuse_missing(self) -> None:
+        try:
+            found = self.path.exists()
+        except OSError as error:
+            raise translate(error, self.path) from error
+        if not found:
+            raise errors.NotFound(
+                f"no database at {self.path}", hint="run `recsys-tui import FILE` or `recsys-tui init` first"
+            )
 
     def _pragmas(self) -> list[str]:
         """Settings of each connection. A version with the WAL-reset bug gets the rollback journal (RELIABILITY R9)."""
         mode = "WAL" if wal_is_safe() else "DELETE"
         return [
-            f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}",
+            f"PRAGMA busy_timeout = {int(self._busy_seconds * 1000)}",
             f"PRAGMA journal_mode = {mode}",
             "PRAGMA synchronous = FULL",
             "PRAGMA foreign_keys = ON",

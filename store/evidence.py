@@ -17,7 +17,7 @@ class GenreTaste(NamedTuple):
 class Crowd(NamedTuple):
     """A group of raters of an item: how many, and their mean rating of it (None where nobody)."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides the method of tuples, which nobody misses here
     mean: float | None
 
 
@@ -40,7 +40,7 @@ def liked_share(database: Database, user_id: int, item_id: int) -> float | None:
     with database.read() as db:
         found: float | None = db.execute(
             "WITH liked AS (SELECT item FROM ratings WHERE user = :user AND item <> :item AND rating >= "
-            "(SELECT avg(rating) FROM ratings WHERE user = :user)) "
+            "(SELECT avg(rating) - 1e-9 FROM ratings WHERE user = :user)) "
             "SELECT avg(EXISTS (SELECT 1 FROM item_genres a JOIN item_genres b ON b.genre = a.genre "
             "WHERE a.item = liked.item AND b.item = :item)) FROM liked "
             "WHERE EXISTS (SELECT 1 FROM item_genres WHERE item = :item)",

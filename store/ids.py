@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Literal
 
 import numpy as np
@@ -32,18 +33,20 @@ class IdTable:
         self.known: dict[str, int] = {}
         self.new: list[str] = []
 
-    def ids(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Return the dense ids (n,) of texts (n,)."""
-        ids = np.fromiter((self.known.get(text, 0) for text in texts), np.int64, len(texts))
-        if not ids.all():
-            unknown = [texts[position] for position in np.flatnonzero(ids == 0)]
+    def find(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return the dense ids (n,) of texts that the source has shown before, 0 for the others."""
+        return np.fromiter(map(self.known.get, texts, repeat(0)), np.int64, len(texts))
+
+    def number(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return the dense ids (n,) of texts, giving new ones a number."""
+        unknown = [text for text in texts if text not in self.known]
+        if self._last:  # what others add from now on is seen by `store`
             self.known.update(self._stored(unknown))
-            for text in unknown:
-                if text not in self.known:
-                    self.new.append(text)
-                    self.known[text] = self._last + len(self.new)
-            ids = np.fromiter(map(self.known.__getitem__, texts), np.int64, len(texts))
-        return ids
+        for text in unknown:
+            if text not in self.known:
+                self.new.append(text)
+                self.known[text] = self._last + len(self.new)
+        return np.fromiter(map(self.known.__getitem__, texts), np.int64, len(texts))
 
     def text(self, dense: int) -> str:
         """Return the text of a dense id, by search: for messages."""
@@ -81,9 +84,8 @@ class IdTable:
         return last
 
     def _stored(self, texts: Sequence[str]) -> dict[str, int]:
-        if not self._last and not self.known:  # nothing was stored when the import began; what others add, `store` sees
-            return {}
-        column, found = _COLUMN[self._table], {}
+        column = _COLUMN[self._table]
+        found: dict[str, int] = {}
         query = f"SELECT t.{column}, t.id FROM json_each(?) j CROSS JOIN {self._table} t ON t.{column} = j.value"
         with self._database.read() as db:
             for start in range(0, len(texts), _LOOKED_UP):

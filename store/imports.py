@@ -4,7 +4,7 @@ import json
 from typing import Any, NamedTuple
 
 from store import errors
-from store.database import Database
+from store.database import Database, decoding
 
 _COLUMNS = (
     "id, source, format, state, started_at, finished_at, read, stored, updated, unchanged, rejected, "
@@ -44,7 +44,8 @@ def list_imports(database: Database, *, limit: int = 100) -> list[Import]:
     """Return the newest imports, newest first."""
     with database.read() as db:
         rows = db.execute(f"SELECT {_COLUMNS} FROM imports ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
-    return [_import(row) for row in rows]
+    with decoding(database.path):
+        return [_import(row) for row in rows]
 
 
 def get_import(database: Database, number: int) -> Import:
@@ -57,7 +58,8 @@ def get_import(database: Database, number: int) -> Import:
         row = db.execute(f"SELECT {_COLUMNS} FROM imports WHERE id = ?", (number,)).fetchone()
     if row is None:
         raise errors.NotFound(f"no import {number}", hint="`recsys-tui imports list` shows all")
-    return _import(row)
+    with decoding(database.path):
+        return _import(row)
 
 
 def quarantined(database: Database, number: int, *, limit: int = 100) -> list[Quarantined]:
@@ -71,4 +73,4 @@ def quarantined(database: Database, number: int, *, limit: int = 100) -> list[Qu
 
 def _import(row: tuple[Any, ...]) -> Import:
     *head, reasons, options, error = row
-    return Import(*head, json.loads(reasons), json.loads(options), error)
+    return Import._make((*head, json.loads(reasons), json.loads(options), error))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from store import errors
-from store.database import Database
+from store.database import Database, decoding, make_folder, translate
 
 ENDED = frozenset({"done", "failed", "cancelled", "lost"})
 _COLUMNS = (
@@ -74,15 +74,16 @@ class Journal:
         assert cursor.lastrowid is not None  # noqa: S101  an INSERT has one
         return cursor.lastrowid
 
-    def start(self, job: int, pid: int) -> None:
-        """Mark a job as running in the process `pid`."""
+    def start(self, job: int, pid: int) -> bool:
+        """Mark a queued job as running in the process `pid`; return False where it ended before, as by a cancel."""
         now = time.time()
         with self._database.write() as db:
-            db.execute(
+            started = db.execute(
                 "UPDATE jobs SET state = 'running', pid = ?, started_ticks = ?, started_at = ?, heartbeat_at = ? "
-                "WHERE id = ?",
+                "WHERE id = ? AND state = 'queued'",
                 (pid, _process_started(pid), now, now, job),
             )
+        return started.rowcount == 1
 
     def add_event(self, job: int, kind: str, data: dict[str, Any]) -> None:
         """Append one line of progress; it is a heartbeat too."""
@@ -154,13 +155,13 @@ class Journal:
             row = db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job,)).fetchone()
         if row is None:
             raise errors.NotFound(f"no job {job}", hint="`recsys-tui jobs list` shows all")
-        return self._seen(_job(row))
+        return self._seen(self._job(row))
 
     def recent(self, limit: int = 50) -> list[Job]:
         """Return the newest jobs, newest first; those whose process is gone are recorded as lost first."""
         with self._database.read() as db:
             rows = db.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
-        return [self._seen(_job(row)) for row in rows]
+        return [self._seen(self._job(row)) for row in rows]
 
     def events(self, job: int, after: int = 0) -> list[Event]:
         """Return the events of a job with a number above `after`, in order."""
@@ -168,7 +169,8 @@ class Journal:
             rows = db.execute(
                 "SELECT seq, at, kind, data FROM events WHERE job = ? AND seq > ? ORDER BY seq", (job, after)
             ).fetchall()
-        return [Event(seq, at, kind, json.loads(data)) for seq, at, kind, data in rows]
+        with decoding(self._database.path):
+            return [Event(seq, at, kind, json.loads(data)) for seq, at, kind, data in rows]
 
     def _seen(self, job: Job) -> Job:
         """Record a job as lost where its process ended without a word, and return it as it then stands."""
@@ -182,7 +184,14 @@ class Journal:
                 (time.time(), hint, job.id, job.state),
             )
             row = db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job.id,)).fetchone()
-        return _job(row)
+        return self._job(row)
+
+    def _job(self, row: tuple[Any, ...]) -> Job:
+        values = dict(zip(_COLUMNS.split(", "), row, strict=True))
+        with decoding(self._database.path):
+            values["request"] = json.loads(values["request"])
+        values["cancel_requested"] = bool(values["cancel_requested"])
+        return Job(**values)
 
 
 @contextmanager
@@ -195,8 +204,11 @@ def training_lock(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
     import fcntl
     import os
 
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / "training.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        make_folder(folder)
+        descriptor = os.open(folder / "training.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise translate(error, folder) from error
     try:
         deadline = time.monotonic() + wait_seconds
         while True:
@@ -215,13 +227,6 @@ def training_lock(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _job(row: tuple[Any, ...]) -> Job:
-    values = list(row)
-    values[3] = json.loads(values[3])
-    values[12] = bool(values[12])
-    return Job(*values)
-
-
 def _alive(job: Job) -> bool:
     """Tell whether the job's process lives: same pid and same start time, since pids are used again."""
     if job.pid is None:
@@ -231,7 +236,15 @@ def _alive(job: Job) -> bool:
 
 
 def _process_started(pid: int) -> float | None:
-    """Return when the process began, in seconds since 1970, or None where there is none (a zombie counts as none)."""
+    """Return when the process began, or None where there is none (a zombie counts as none).
+
+    In clock ticks since the machine started where the kernel says so: a clock that is set does not change them.
+    """
+    if Path("/proc/self/stat").exists():
+        with suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            return None if fields[0] in b"ZX" else float(fields[19])
+        return None
     import psutil
 
     with suppress(psutil.Error):

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from store import errors
-from store.database import APPLICATION_ID, Database
+from store.database import APPLICATION_ID, Database, translate
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -29,7 +29,7 @@ def schema_version(database: Database) -> int:
         NotOurDatabase: the file is another program's.
         TooNew: a newer program wrote it.
     """
-    with database.read() as db:
+    with database.peek() as db:
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         application: int = db.execute("PRAGMA application_id").fetchone()[0]
         tables: int = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -56,7 +56,9 @@ def migrate(database: Database) -> None:
         backup(database, database.path.with_name(f"{database.path.name}.schema{found}.backup"))
     with database.write() as db:
         current: int = db.execute("PRAGMA user_version").fetchone()[0]
-        for step in MIGRATIONS[current:]:  # another process may have migrated while we waited for the lock
+        if current >= SCHEMA_VERSION:  # another process migrated while we waited for the lock
+            return
+        for step in MIGRATIONS[current:]:
             step(db)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -65,11 +67,19 @@ def migrate(database: Database) -> None:
 def backup(database: Database, target: Path) -> None:
     """Copy the database while it is in use (SQLite's online backup); the target appears whole, with private mode."""
     partial = Database(target.with_name(f"{target.name}.partial"))
-    partial.path.unlink(missing_ok=True)
-    partial.create()
-    with database.read() as source, closing(sqlite3.connect(partial.path)) as copy:
-        source.backup(copy)
-    partial.path.replace(target)
+    try:
+        partial.path.unlink(missing_ok=True)
+        partial.create()
+        with database.read() as source, closing(sqlite3.connect(partial.path)) as copy:
+            source.backup(copy)
+        for suffix in ("-wal", "-shm", "-journal"):  # of what stood there before: SQLite would apply them to the copy
+            target.with_name(target.name + suffix).unlink(missing_ok=True)
+        partial.path.replace(target)
+    except BaseException as error:
+        partial.path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise translate(error, target) from error
+        raise
 
 
 _FIRST = """

@@ -4,93 +4,29 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
 
 from store import errors
-from store.artifacts import Bundle, FileFacts, check_file, read_bundle, write_bundles
-from store.database import Database
+from store.artifacts import Bundle, check_file, read_bundle, write_bundles
+from store.database import Database, decoding
+from store.versions import COLUMNS, Activation, MetricRow, ModelVersion, NewVersion, version_of
 
-_COLUMNS = (
-    "id, model_type, state, trained_at, job, parent, label, hyperparameters, training_data, protocol, lineage, files"
-)
+__all__ = ["Activation", "MetricRow", "ModelVersion", "NewVersion", "Registry"]
+
 _NAME = re.compile(r"v([1-9][0-9]{0,17})")
 
 
-class MetricRow(NamedTuple):
-    """A figure of a version with its 95 % interval and the number of users it was measured on."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    users: int | None = None
-
-
-@dataclass(frozen=True)
-class NewVersion:
-    """What is registered besides the files: see the columns of table `versions`."""
-
-    model_type: str
-    hyperparameters: dict[str, Any]
-    training_data: dict[str, Any]
-    protocol: dict[str, Any]
-    lineage: dict[str, Any]
-    metrics: dict[str, MetricRow] = field(default_factory=dict)
-    job: int | None = None
-    parent: int | None = None
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """A version as registered; `name` is how people call it."""
-
-    id: int
-    model_type: str
-    state: str
-    trained_at: float
-    job: int | None
-    parent: int | None
-    label: str
-    hyperparameters: dict[str, Any]
-    training_data: dict[str, Any]
-    protocol: dict[str, Any]
-    lineage: dict[str, Any]
-    files: dict[str, FileFacts]
-    metrics: dict[str, MetricRow]
-
-    @property
-    def name(self) -> str:
-        """The version's name, `v7`."""
-        return f"v{self.id}"
-
-    @property
-    def active(self) -> bool:
-        """True for the version being served."""
-        return self.state == "active"
-
-    @property
-    def bytes(self) -> int:
-        """Size of all files."""
-        return sum(facts.bytes for facts in self.files.values())
-
-
-class Activation(NamedTuple):
-    """One line of the audit trail."""
-
-    version: int
-    previous: int | None
-    at: float
-    who: str
-    action: str
-    why: str
-
-
 class Registry:
-    """The versions of one database, in the folder `<database>.models/`."""
+    """The versions of one database, in the folder `<database>.models/`.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: where the rows are.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self.database = database
+        self._clock = clock
         self.folder = database.path.with_name(database.path.name + ".models")
 
     # --- writing --------------------------------------------------------------------------------------------------
@@ -101,20 +37,13 @@ class Registry:
             number: int = db.execute("SELECT value FROM meta WHERE key = 'next_version'").fetchone()[0]
             db.execute("UPDATE meta SET value = value + 1 WHERE key = 'next_version'")
         facts = write_bundles(self.folder / f"v{number}", bundles)
-        columns = (
-            number,
-            new.model_type,
-            self._later_than_all(time.time()),
-            new.job,
-            new.parent,
-            *(json.dumps(part) for part in (new.hyperparameters, new.training_data, new.protocol, new.lineage)),
-            json.dumps({name: fact._asdict() for name, fact in facts.items()}),
-        )
+        files = {name: fact._asdict() for name, fact in facts.items()}
+        described = map(json.dumps, (new.hyperparameters, new.training_data, new.protocol, new.lineage, files))
         with self.database.write() as db:
             db.execute(
                 "INSERT INTO versions (id, model_type, state, trained_at, job, parent, hyperparameters, training_data, "
                 "protocol, lineage, files) VALUES (?, ?, 'candidate', ?, ?, ?, ?, ?, ?, ?, ?)",
-                columns,
+                (number, new.model_type, self._later_than_all(), new.job, new.parent, *described),
             )
             self.set_metrics(number, new.metrics)
         return self.get(number)
@@ -142,16 +71,27 @@ class Registry:
             previous = row[0] if row else None
             if previous != version:
                 db.execute("UPDATE versions SET state = 'retired' WHERE state = 'active'")
-                db.execute("UPDATE versions SET state = 'active' WHERE id = ?", (version,))
+                made = db.execute("UPDATE versions SET state = 'active' WHERE id = ?", (version,))
+                if made.rowcount != 1:
+                    raise errors.NotFound(f"v{version} was deleted just now", hint="the active version stays")
                 db.execute(
                     "INSERT INTO activations (version, previous, at, who, action, why) VALUES (?, ?, ?, ?, ?, ?)",
-                    (version, previous, time.time(), who, action, why),
+                    (version, previous, self._clock(), who, action, why),
                 )
         return self.get(version)
 
     def rollback(self, *, who: str, why: str = "") -> ModelVersion:
-        """Activate the version that was active before the present one came; again and again while there is one."""
-        return self.activate(self.resolve("previous").id, who=who, why=why, action="rollback")
+        """Take the last activation back: the version that was active before it is active again.
+
+        Each further rollback goes one activation further back; a rollback is never itself taken back. Versions that
+        were deleted since are passed over.
+
+        Raises:
+            NotFound: no earlier version is left.
+            Damaged: the files of the earlier version are not what was written; the active version stays.
+        """
+        with self.database.write():
+            return self.activate(self.resolve("previous").id, who=who, why=why, action="rollback")
 
     def delete(self, version: int) -> None:
         """Delete a version: the row first, then its files, so that a crash leaves an orphan folder at most.
@@ -159,13 +99,21 @@ class Registry:
         Raises:
             UsageRefused: it is the active one.
         """
-        if self.get(version).active:
+        folder = self.folder / self.get(version).name
+        try:
+            self._delete_row(version)
+        except errors.NoSpace:  # no room even for the journal of a row's removal: the files make some
+            shutil.rmtree(folder, ignore_errors=True)
+            self._delete_row(version)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _delete_row(self, version: int) -> None:
+        with self.database.write() as db:
+            gone = db.execute("DELETE FROM versions WHERE id = ? AND state <> 'active'", (version,))
+        if gone.rowcount != 1:
             raise errors.UsageRefused(
                 f"v{version} is active", hint="activate another version first, then delete this one"
             )
-        with self.database.write() as db:
-            db.execute("DELETE FROM versions WHERE id = ? AND state <> 'active'", (version,))
-        shutil.rmtree(self.folder / f"v{version}", ignore_errors=True)
 
     def label(self, version: int, text: str) -> ModelVersion:
         """Give a version a short text of the operator's own."""
@@ -182,7 +130,8 @@ class Registry:
         orphans = [
             path
             for path in self.folder.iterdir()
-            if path.is_dir() and _NAME.fullmatch(path.name.removesuffix(".partial")) and path.name not in known
+            if _NAME.fullmatch(path.name.removesuffix(".partial")) and path.name not in known
+            if path.is_dir() and not path.is_symlink()
         ]
         for path in orphans:
             shutil.rmtree(path, ignore_errors=True)
@@ -193,12 +142,13 @@ class Registry:
     def versions(self) -> list[ModelVersion]:
         """Return all versions, newest first."""
         with self.database.read() as db:
-            rows = db.execute(f"SELECT {_COLUMNS} FROM versions ORDER BY id DESC").fetchall()
+            rows = db.execute(f"SELECT {COLUMNS} FROM versions ORDER BY id DESC").fetchall()
             figures = db.execute("SELECT version, name, value, low, high, users FROM metrics").fetchall()
         metrics: dict[int, dict[str, MetricRow]] = {}
         for version, name, *row in figures:
             metrics.setdefault(version, {})[name] = MetricRow(*row)
-        return [_version(row, metrics.get(row[0], {})) for row in rows]
+        with decoding(self.database.path):
+            return [version_of(row, metrics.get(row[0], {})) for row in rows]
 
     def get(self, version: int) -> ModelVersion:
         """Return a version by number.
@@ -207,13 +157,14 @@ class Registry:
             NotFound: no such version.
         """
         with self.database.read() as db:
-            row = db.execute(f"SELECT {_COLUMNS} FROM versions WHERE id = ?", (version,)).fetchone()
+            row = db.execute(f"SELECT {COLUMNS} FROM versions WHERE id = ?", (version,)).fetchone()
             figures = db.execute(
                 "SELECT name, value, low, high, users FROM metrics WHERE version = ?", (version,)
             ).fetchall()
         if row is None:
             raise errors.NotFound(f"no version v{version}", hint="`recsys-tui models list` shows all versions")
-        return _version(row, {name: MetricRow(*rest) for name, *rest in figures})
+        with decoding(self.database.path):
+            return version_of(row, {name: MetricRow(*rest) for name, *rest in figures})
 
     def active(self) -> int | None:
         """Return the number of the version being served: the cheap question of the serving path."""
@@ -288,36 +239,27 @@ class Registry:
         )
 
     def _previous(self) -> int | None:
-        """Walk back from the active version along the activations that brought each one in, skipping deleted ones."""
-        current = self.active()
-        seen = {current}
-        while current is not None:
-            current = self._number(
-                "SELECT previous FROM activations WHERE version = ? AND action = 'activate' ORDER BY id DESC LIMIT 1",
-                current,
-            )
-            if current in seen:
-                return None
-            seen.add(current)
-            if current is not None and self._number("SELECT id FROM versions WHERE id = ?", current) is not None:
-                return current
-        return None
+        """Replay the activations as a stack, each rollback taking the top off; return what lies under the top."""
+        with self.database.read() as db:
+            changes = db.execute("SELECT version, action FROM activations ORDER BY id").fetchall()
+            known = {number for (number,) in db.execute("SELECT id FROM versions WHERE state <> 'active'")}
+        stack: list[int] = []
+        for version, action in changes:
+            if action == "rollback":
+                del stack[-1:]
+                while stack and stack[-1] != version:  # deleted between that activation and the rollback
+                    stack.pop()
+            if stack[-1:] != [version]:
+                stack.append(version)
+        return next((version for version in reversed(stack) if version in known), None)
 
     def _number(self, query: str, *values: int) -> int | None:
         with self.database.read() as db:
             row = db.execute(query, values).fetchone()
         return row[0] if row else None
 
-    def _later_than_all(self, now: float) -> float:
-        """Return `now`, or just after the newest version where the clock went back: a newer version is never older."""
+    def _later_than_all(self) -> float:
+        """Return the time, or just after the newest version where the clock went back: a newer one is never older."""
         with self.database.read() as db:
             newest = db.execute("SELECT max(trained_at) FROM versions").fetchone()[0]
-        return now if newest is None else max(now, newest + 0.001)
-
-
-def _version(row: tuple[Any, ...], metrics: dict[str, MetricRow]) -> ModelVersion:
-    values = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    for name in ("hyperparameters", "training_data", "protocol", "lineage", "files"):
-        values[name] = json.loads(values[name])
-    values["files"] = {name: FileFacts(**facts) for name, facts in values["files"].items()}
-    return ModelVersion(**values, metrics=metrics)
+        return self._clock() if newest is None else max(self._clock(), newest + 0.001)

@@ -64,7 +64,7 @@ def write_scale(db: Connection, acceptance: Acceptance) -> None:
     db.executemany("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", list(rows.items()))
 
 
-def settle(stored: Acceptance | None, stated: tuple[float, float, float | None] | None) -> Acceptance | None:
+def settle(stored: Acceptance | None, stated: StoredScale | None) -> Acceptance | None:
     """Return what an import accepts, or None where its first ratings decide.
 
     Args:
@@ -72,9 +72,9 @@ def settle(stored: Acceptance | None, stated: tuple[float, float, float | None] 
         stated: what the operator asks for with this import.
 
     Raises:
-        UsageRefused: the request is no scale, or contradicts the database.
+        UsageRefused: the request contradicts the database.
     """
-    asked = None if stated is None else Acceptance(_checked(stated), stated=True)
+    asked = None if stated is None else Acceptance(stated, stated=True)
     if stored is None or asked is None:
         return asked or (None if stored is None else Acceptance(accepted(stored), stored.stated))
     inside = asked.scale.low <= stored.scale.low and stored.scale.high <= asked.scale.high
@@ -91,7 +91,9 @@ def accepted(found: Acceptance) -> StoredScale:
     low, high, _ = found.scale
     if found.stated:
         return found.scale
-    return StoredScale(STARS[0], high, None) if high == STARS[1] and STARS[0] <= low <= 1 else StoredScale(low, high, None)
+    return (
+        StoredScale(STARS[0], high, None) if high == STARS[1] and STARS[0] <= low <= 1 else StoredScale(low, high, None)
+    )
 
 
 def decide(ratings: "NDArray[np.float64]") -> Acceptance:
@@ -127,7 +129,14 @@ def shown(before: StoredScale | None, taken: Acceptance, values: Collection[floa
     return StoredScale(low, high, step)
 
 
-def _checked(stated: tuple[float, float, float | None]) -> StoredScale:
+def check_stated(stated: tuple[float, float, float | None] | None) -> StoredScale | None:
+    """Return what the operator stated as a scale.
+
+    Raises:
+        UsageRefused: it is none.
+    """
+    if stated is None:
+        return None
     low, high, step = stated
     sound = math.isfinite(low) and math.isfinite(high) and low < high
     if sound and step is not None:

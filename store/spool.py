@@ -1,7 +1,7 @@
 """Rows in key order, however many there are: sorted runs in a temporary file, merged by ranges of the key."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,10 @@ class Rows:
         """Return the rows at these positions."""
         return Rows(self.keys[rows], self.ratings[rows], self.times[rows])
 
+    def part(self, start: int, end: int) -> "Rows":
+        """Return the rows from `start` to `end`."""
+        return Rows(self.keys[start:end], self.ratings[start:end], self.times[start:end])
+
     @property
     def columns(self) -> tuple[NDArray[Any], ...]:
         """The arrays, in the order in which they are kept on disk."""
@@ -58,8 +62,10 @@ class Spool:
     is left of it when the process dies.
     """
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, *, compact: Callable[[Rows], Rows] = lambda rows: rows) -> None:
+        """Open the file; `compact` may drop rows of a sorted run that will not be needed."""
         remove_stale(database)
+        self._compact = compact
         path = database.with_name(f"{database.name}.staging-{os.getpid()}-{id(self):x}")
         try:
             self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -79,6 +85,7 @@ class Spool:
         os.close(self._file)
 
     def __len__(self) -> int:
+        """Rows held; fewer than were added where `compact` drops some."""
         return sum(run.rows for run in self._runs) + self._n_waiting
 
     def add(self, rows: Rows) -> None:
@@ -108,7 +115,7 @@ class Spool:
     def _flush(self) -> None:
         if not self._n_waiting:
             return
-        rows = sort_rows(Rows.joined(self._waiting))
+        rows = self._compact(sort_rows(Rows.joined(self._waiting)))
         self._waiting, self._n_waiting = [], 0
         self._runs.append(_Run(self._end, len(rows), rows.keys[::_EVERY].copy()))
         try:

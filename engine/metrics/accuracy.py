@@ -93,7 +93,8 @@ NDCG = Metric(
     sentence="Held-out items among the first k, worth less the lower they stand, relative to the best possible list.",
     formula="DCG@k / IDCG@k; DCG@k = sum over places p <= k of hit(p) / log2(p + 1); "
     "IDCG@k = sum over p <= min(k, relevant) of 1 / log2(p + 1)",
-    source="Järvelin, Kekäläinen 2002, Cumulated gain-based evaluation of IR techniques, with binary gains",
+    source="Järvelin, Kekäläinen 2002, Cumulated gain-based evaluation of IR techniques, with binary gains and the "
+    "discount of Burges et al. 2005, Learning to rank using gradient descent",
     empty_case=_EMPTY,
     better="higher",
     compute=ndcg,

@@ -7,13 +7,14 @@ test it. Abilities that not every model has are protocols, asked with `isinstanc
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.data import IdMap, Interactions, ItemFeatures, Scale
-from engine.models.config import Config
+from engine.models.config import Config as BaseConfig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,10 +119,10 @@ class Model(ABC):
     """
 
     name: ClassVar[str]
-    Config: ClassVar[type[Config]]
+    Config: ClassVar[type[BaseConfig]]
     predicts_ratings: ClassVar[bool] = True
 
-    def __init__(self, config: Config | None = None, **settings: Any) -> None:
+    def __init__(self, config: BaseConfig | None = None, **settings: Any) -> None:
         """Take a ready `Config`, or settings by name (`n_factors=64`), checked against their ranges."""
         self.config: Any = config if config is not None else self.Config.from_settings(settings)
         self.facts: TrainingFacts
@@ -130,9 +131,7 @@ class Model(ABC):
     # --- training -------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def fit_epochs(
-        self, train: Interactions, *, valid: Interactions | None = None, seed: int = 42
-    ) -> Iterator[Epoch]:
+    def fit_epochs(self, train: Interactions, *, valid: Interactions | None = None, seed: int = 42) -> Iterator[Epoch]:
         """Train, yielding after each epoch; the model is usable after each yield.
 
         On a model that was given a `restore`d state it goes on after `epochs_done`, with the same result as a run
@@ -169,7 +168,7 @@ class Model(ABC):
         predicted = np.empty(len(users), np.float32)
         order = np.argsort(users, kind="stable")
         bounds = np.flatnonzero(np.diff(users[order], prepend=-1, append=-1))
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             rows = order[start:stop]
             predicted[rows] = self.ratings(self.user_vector(int(users[rows[0]])), items[rows])
         return predicted
@@ -187,7 +186,7 @@ class Model(ABC):
     def state(self) -> State:
         """Return everything needed to use the model and to go on training it."""
         facts = self.facts
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "facts.user_blob": facts.users.blob,
             "facts.user_offsets": facts.users.offsets,
             "facts.item_blob": facts.items.blob,
@@ -240,6 +239,7 @@ class Model(ABC):
 
         if epochs is not None:
             self.config = self.Config.from_settings(asdict(self.config) | {"epochs": epochs})
+        self.epochs_done = 0
         losses: dict[str, list[float]] = {}
         for epoch in self.fit_epochs(interactions_of(ratings_df)):
             for name, value in epoch.losses.items():

@@ -36,7 +36,8 @@ class LinearModel(Model):
 
     def user_vector(self, user: int) -> Vector:
         """Return the stored vector (d,) of a user: the fold-in of their training rows."""
-        return self.user_vectors[user]
+        vector: Vector = self.user_vectors[user]
+        return vector
 
     def cold_vector(self) -> Vector:
         """Return the zero vector (d,)."""
@@ -44,13 +45,13 @@ class LinearModel(Model):
 
     def scores(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
         """Return offset + z · v of all items (n_items,), or of those given."""
-        if items is None:
-            return self.offsets + self.design @ vector
-        return self.offsets[items] + self.design[items] @ vector
+        offsets, design = (self.offsets, self.design) if items is None else (self.offsets[items], self.design[items])
+        scores: NDArray[np.float32] = offsets + design @ vector
+        return scores
 
     def score_users(self, users: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Return the scores of all items for many users (len(users), n_items), by one matrix product."""
-        scores = self.user_vectors[users] @ self.design.T
+        scores: NDArray[np.float32] = self.user_vectors[users] @ self.design.T
         scores += self.offsets
         return scores
 
@@ -68,8 +69,7 @@ class LinearModel(Model):
         if not len(items):
             return self.cold_vector()
         system, known = self._normal_equations(items)
-        vector = np.linalg.solve(system, known.T @ self._residuals(items, ratings))
-        return vector.astype(np.float32)
+        return np.linalg.solve(system, known.T @ self._residuals(items, ratings)).astype(np.float32)
 
     def contributions(
         self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int
@@ -107,9 +107,7 @@ class LinearModel(Model):
         system.flat[:: len(system) + 1] += self.ridge + self.uncertainty[items].sum(axis=0, dtype=np.float64)
         return system, known
 
-    def _residuals(
-        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]
-    ) -> NDArray[np.float64]:
+    def _residuals(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return what is left of the ratings above the items' offsets (k,)."""
         left: NDArray[np.float64] = np.asarray(ratings, np.float64) - self.offsets[items]
         return left

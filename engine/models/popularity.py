@@ -34,9 +34,7 @@ class Popularity(Model):
         model._take(facts)
         return model
 
-    def fit_epochs(
-        self, train: Interactions, *, valid: Interactions | None = None, seed: int = 42
-    ) -> Iterator[Epoch]:
+    def fit_epochs(self, train: Interactions, *, valid: Interactions | None = None, seed: int = 42) -> Iterator[Epoch]:
         """Count, in one epoch; `seed` changes nothing. Losses are the RMSE of the damped means."""
         del seed
         if self.epochs_done:
@@ -79,7 +77,8 @@ class Popularity(Model):
     def rate_pairs(self, users: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Return the damped mean of each pair's item (n,)."""
         del users
-        return self._means[items]
+        means: NDArray[np.float32] = self._means[items]
+        return means
 
     def contributions(
         self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int

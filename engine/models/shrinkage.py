@@ -18,9 +18,7 @@ class Spread(NamedTuple):
     within: float
 
 
-def spread(
-    counts: NDArray[np.integer[Any]], sums: NDArray[np.floating[Any]], mean: float, variance: float
-) -> Spread:
+def spread(counts: NDArray[np.integer[Any]], sums: NDArray[Any], mean: float, variance: float) -> Spread:
     """Split the variance of ratings into between and within groups, by moments (one-way random effects).
 
     With SSB = Σ n_g (x̄_g − x̄)², SSW = n·variance − SSB, k groups and n₀ = (n − Σ n_g² / n) / (k − 1):
@@ -30,7 +28,8 @@ def spread(
     Args:
         counts: (n_groups,), members of each group; empty groups are left out.
         sums: (n_groups,), sum of the ratings of each group.
-        mean, variance: of all ratings.
+        mean: of all ratings.
+        variance: of all ratings.
 
     Source: Searle, Casella, McCulloch, *Variance Components* (1992), section 3.6.
     """
@@ -46,7 +45,7 @@ def spread(
 
 
 def shrunk_effects(
-    counts: NDArray[np.integer[Any]], sums: NDArray[np.floating[Any]], mean: float, parts: Spread
+    counts: NDArray[np.integer[Any]], sums: NDArray[Any], mean: float, parts: Spread
 ) -> NDArray[np.float32]:
     """Return the expected effect of each group given its members (n_groups,): the Bayesian average less the mean.
 
@@ -55,4 +54,5 @@ def shrunk_effects(
     if parts.between <= 0:
         return np.zeros(len(counts), np.float32)
     damping = parts.within / parts.between
-    return ((sums - counts * mean) / np.maximum(counts + damping, 1e-12)).astype(np.float32)
+    effects: NDArray[np.float32] = ((sums - counts * mean) / np.maximum(counts + damping, 1e-12)).astype(np.float32)
+    return effects

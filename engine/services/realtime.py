@@ -87,7 +87,7 @@ class RealtimeLearner:
 
     def apply_updates(self, updates: list[tuple[str, str, float]]) -> int:
         """Store many ratings in one transaction, then fold each touched user in once; return the number stored."""
-        ratings.put_many(self._database, updates, now=time.time())
+        ratings.put_many(self._database, [ratings.Entry(*update) for update in updates], now=time.time())
         for user in dict.fromkeys(user for user, _, _ in updates):
             self._fold_in_quietly(user)
         return len(updates)

@@ -84,7 +84,7 @@ def import_(
         duplicates=duplicates,
         dry_run=dry_run,
         strict=strict,
-        progress=line.rows,
+        progress=line.importing,
         stdin=sys.stdin.buffer,
     )
     line.end()
@@ -163,7 +163,7 @@ def stats(session: Session) -> None:
         "scale": {"min": found.scale.low, "max": found.scale.high, "step": found.scale.step},
         "first_at": render.iso(found.first_at),
         "last_at": render.iso(found.last_at),
-        "distribution": [{"rating": value, "count": count} for value, count in found.distribution],
+        "distribution": [{"rating": value, "count": count} for value, count in found.histogram.items()],
     }
     session.document(facts, title=str(session.settings.db), shown=_stats_for_people(facts))
 

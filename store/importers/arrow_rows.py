@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import csv
 
-from store.importers.base import MAX_FIELD_BYTES, Batch, encoded
+from store import arrow
+from store.importers.base import MAX_FIELD_BYTES, NO_TIME, Batch, Texts
 from store.importers.dialect import Dialect
 from store.importers.values import epochs_of, ratings_of, times_of
 
@@ -39,11 +41,11 @@ def clean_batch(block: bytes, dialect: Dialect, line: int) -> Batch | None:
             table = _parsed(plain, dialect, time_type=_TEXT)
         except pa.ArrowInvalid:
             return None  # ragged rows or undecodable text
-    ratings, faults = ratings_of(table["rating"])
-    times, time_faults = _times(table)
+    ratings, faults = ratings_of(_texts(table["rating"]))
+    times, time_faults = _times(table.get("time"), len(ratings))
     return Batch(
-        users=table["user"],
-        items=table["item"],
+        users=_texts(table["user"]),
+        items=_texts(table["item"]),
         ratings=ratings,
         times=times,
         faults=np.where(faults > 0, faults, time_faults),
@@ -73,7 +75,7 @@ def _plain(block: bytes, delimiter: bytes) -> bytes | None:
 def _simple_quotes(delimiter: bytes) -> re.Pattern[bytes]:
     mark = re.escape(delimiter)
     inside = rb'[^"\n' + re.escape(delimiter[:1]) + rb"]*"
-    return re.compile(rb'(?:(?<=' + mark + rb')|(?<=\n)|\A)"(' + inside + rb')"(?=' + mark + rb"|\n)")
+    return re.compile(rb"(?:(?<=" + mark + rb')|(?<=\n)|\A)"(' + inside + rb')"(?=' + mark + rb"|\n)")
 
 
 def _has_long_line(block: bytes) -> bool:
@@ -97,16 +99,21 @@ def _parsed(block: bytes, dialect: Dialect, *, time_type: pa.DataType) -> dict[s
         pa.BufferReader(block),
         csv.ReadOptions(column_names=names, block_size=len(block) + 1),
         csv.ParseOptions(delimiter=delimiter.decode(), quote_char=False, newlines_in_values=False),
-        csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[""], strings_can_be_null=False),
+        csv.ConvertOptions(
+            column_types=types, include_columns=list(types), null_values=[""], strings_can_be_null=False
+        ),
     )
     return {role: table[names[position]].combine_chunks() for role, position in dialect.columns.items()}
 
 
-def _times(table: dict[str, Any]) -> tuple[Any, Any]:
-    if "time" not in table:
-        return epochs_of(pa.nulls(len(table["rating"]), pa.int64()))
-    column = table["time"]
-    return times_of(encoded(column)) if isinstance(column, pa.DictionaryArray) else epochs_of(column)
+def _times(column: Any, n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    if column is None:
+        return np.full(n_rows, NO_TIME), np.zeros(n_rows, np.uint8)
+    return times_of(_texts(column)) if isinstance(column, pa.DictionaryArray) else epochs_of(arrow.times(column))
+
+
+def _texts(column: pa.DictionaryArray) -> Texts:
+    return Texts(*arrow.texts(column))
 
 
 def _line_reader(block: bytes) -> Callable[[int], str]:

@@ -3,18 +3,18 @@
 A row that cannot be used is not dropped: it travels with its fault, so that the totals add up by construction.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from store.importers.source import Source
 
-NO_TIME: int = int(np.iinfo(np.int64).min)
+NO_TIME: int = int(np.iinfo(np.int64).min)  # an unknown time
+
 MAX_FIELD_BYTES = 1_000_000
 MAX_ID_BYTES = 512
 RAW_CHARACTERS = 2_000
@@ -64,12 +64,26 @@ _REASONS = {
 }
 
 
+class Texts(NamedTuple):
+    """A column of text: codes int32 (n,) into the distinct texts, which stand in order of first appearance."""
+
+    codes: NDArray[np.int32]
+    texts: list[str]
+
+    @classmethod
+    def of(cls, rows: Iterable[str]) -> "Texts":
+        """Encode the texts of rows (n,)."""
+        known: dict[str, int] = {}
+        codes = [known.setdefault(text, len(known)) for text in rows]
+        return cls(np.array(codes, np.int32), list(known))
+
+
 @dataclass
 class Batch:
     """Rows as read, in the order of the source; n is at most a few hundred thousand.
 
     Attributes:
-        users, items: dictionary-encoded text ids (n,), as written.
+        users, items: text ids (n,), as written.
         ratings: float64 (n,); NaN where the fault says so.
         times: int64 (n,), seconds since 1970 UTC, `NO_TIME` where unknown.
         faults: uint8 (n,), `Fault` codes; a row with a fault is not stored.
@@ -77,8 +91,8 @@ class Batch:
         raw: the text of row i, for the quarantine.
     """
 
-    users: pa.DictionaryArray
-    items: pa.DictionaryArray
+    users: Texts
+    items: Texts
     ratings: NDArray[np.float64]
     times: NDArray[np.int64]
     faults: NDArray[np.uint8]
@@ -132,9 +146,3 @@ class Importer(Protocol):
     def titles(self) -> Iterator[Title]:
         """Yield what the source knows of items; may be called after `batches` only."""
         ...
-
-
-def encoded(texts: Any) -> pa.DictionaryArray:
-    """Dictionary-encode texts (n,), given as a list or an Arrow array; the dictionary is in order of first appearance."""
-    array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.string())
-    return array if isinstance(array, pa.DictionaryArray) else array.dictionary_encode()

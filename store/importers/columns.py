@@ -97,7 +97,9 @@ def _by_name(names: Sequence[str], role: str, taken: set[int], source: str) -> i
         matches = [position for position, key in enumerate(keys) if key == synonym and position not in taken]
         if len(matches) > 1:
             numbers = " or ".join(f"--map {role}={position + 1}" for position in matches)
-            raise errors.DataRefused(f"{source} has {len(matches)} columns called {names[matches[0]]!r}", hint=f"state one: {numbers}")
+            raise errors.DataRefused(
+                f"{source} has {len(matches)} columns called {names[matches[0]]!r}", hint=f"state one: {numbers}"
+            )
         if matches:
             return matches[0]
     return None

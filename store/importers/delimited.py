@@ -124,5 +124,8 @@ def exact_batch(found: list[Record], dialect: Dialect) -> Batch:
         for role, text in texts.items():
             columns[role].append(text)
     return text_batch(
-        columns, faults, [record.line for record in found], lambda row: found[row].raw.decode("utf-8", "backslashreplace")
+        columns,
+        faults,
+        [record.line for record in found],
+        lambda row: found[row].raw.decode("utf-8", "backslashreplace"),
     )

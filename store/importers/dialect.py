@@ -94,7 +94,9 @@ def _is_header(first: Sequence[str], rest: Sequence[Sequence[bytes]], mapping: M
     return not any(_number(_texts(row), 2) for row in [[name.encode() for name in first], *rest])
 
 
-def _positional(names: tuple[str, ...], mapping: Mapping[str, str], first: Sequence[str], source: str) -> dict[str, int]:
+def _positional(
+    names: tuple[str, ...], mapping: Mapping[str, str], first: Sequence[str], source: str
+) -> dict[str, int]:
     """Columns of a text without a header: user, item, rating, time, save what the operator states."""
     numbers = {role: str(number) for number, role in enumerate(ROLES, 1) if number <= len(names)}
     if mapping:

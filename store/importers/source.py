@@ -55,6 +55,7 @@ class Source:
         self._stream: BinaryIO | None = None
         self._head: bytes | None = None
         self._unread = b""
+        self._parts: list[Source] = []
         if self.path is not None:
             self._look(self.path)
 
@@ -62,7 +63,9 @@ class Source:
         try:
             status = path.stat()
         except FileNotFoundError:
-            raise errors.NotFound(f"no file or folder {self.text!r}", hint="check the path, or pass - for stdin") from None
+            raise errors.NotFound(
+                f"no file or folder {self.text!r}", hint="check the path, or pass - for stdin"
+            ) from None
         except (OSError, ValueError) as error:
             raise errors.DataRefused(f"{self.text!r} cannot be opened: {error}", hint="check the path") from error
         self.bytes_total = status.st_size if path.is_file() else None
@@ -80,7 +83,7 @@ class Source:
     @property
     def bytes_done(self) -> int:
         """How much of `bytes_total` has been read."""
-        return self._counted.count if self._counted else 0
+        return (self._counted.count if self._counted else 0) + sum(part.bytes_done for part in self._parts)
 
     @property
     def head(self) -> bytes:
@@ -89,6 +92,11 @@ class Source:
             self._head = b"" if self.is_dir or self.is_address else self._fill(HEAD_BYTES)
             self._unread = self._head
         return self._head
+
+    def follow(self, part: "Source") -> None:
+        """Take the progress of a file of this folder for its own, and close the file with it."""
+        self._parts.append(part)
+        self.bytes_total = (self.bytes_total or 0) + (part.bytes_total or 0)
 
     def read(self, size: int) -> bytes:
         """Return up to `size` further bytes, decompressed; empty at the end.
@@ -107,6 +115,8 @@ class Source:
 
     def close(self) -> None:
         """Close the file; standard input stays open."""
+        for part in self._parts:
+            part.close()
         if self._counted is not None and not self.is_stdin:
             self._counted.close()
             self._counted._stream.close()  # noqa: SLF001  the counter is part of this module
@@ -121,7 +131,8 @@ class Source:
                 size -= len(part)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise errors.DataRefused(
-                f"{self.name} is a damaged or truncated gzip file: {error}", hint="fetch it again; `gzip -t FILE` checks it"
+                f"{self.name} is a damaged or truncated gzip file: {error}",
+                hint="fetch it again; `gzip -t FILE` checks it",
             ) from error
         except OSError as error:
             raise translate(error, self.path or Path(self.text)) from error

@@ -83,7 +83,9 @@ def text_blocks(source: Source, *, size: int = BLOCK_BYTES) -> Iterator[bytes]:
             yield text[:end] if text[end - 1] == 10 else text + b"\n"
         carry = text[end:] + held
         if len(carry) > _LONGEST_LINE:
-            raise errors.DataRefused(f"{source.name} has no line break in 64 MB", hint="is it a table with a row a line?")
+            raise errors.DataRefused(
+                f"{source.name} has no line break in 64 MB", hint="is it a table with a row a line?"
+            )
 
 
 def _decoder(encoding: str) -> Callable[[bytes], bytes]:

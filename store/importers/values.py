@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from store.importers.base import NO_TIME, Batch, Fault, encoded
+from store.importers.base import NO_TIME, Batch, Fault, Texts
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
@@ -40,7 +39,8 @@ def parse_time(text: str) -> tuple[int, Fault]:
     text = text.strip()
     try:
         if _INTEGER.fullmatch(text):
-            return _seconds(int(text)), Fault.NONE
+            number = int(text)
+            return (_seconds(number), Fault.NONE) if number != NO_TIME else (NO_TIME, Fault.NONE)
         if text.lower() in _MISSING:
             return NO_TIME, Fault.NONE
         if _NUMBER.fullmatch(text):
@@ -61,58 +61,56 @@ def _seconds(number: int) -> int:
     raise ValueError("outside the years 1 to 9999")
 
 
-def ratings_of(column: pa.DictionaryArray) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+def ratings_of(column: Texts) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Return ratings float64 (n,) and faults uint8 (n,) of a text column (n,)."""
-    parsed = [parse_rating(text) for text in column.dictionary.to_pylist()]
+    parsed = [parse_rating(text) for text in column.texts]
     return _spread(column, parsed, np.float64)
 
 
-def times_of(column: pa.DictionaryArray) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+def times_of(column: Texts) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """Return times int64 (n,) and faults uint8 (n,) of a text column (n,)."""
-    parsed = [parse_time(text) for text in column.dictionary.to_pylist()]
+    parsed = [parse_time(text) for text in column.texts]
     return _spread(column, parsed, np.int64)
 
 
-def epochs_of(numbers: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Return times int64 (n,) and faults uint8 (n,) of an int64 column, by the rule of `parse_time`; null is unknown."""
-    missing = np.asarray(numbers.is_null())
-    values = np.asarray(numbers.fill_null(0), dtype=np.int64)
-    seconds = values
+def epochs_of(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return times int64 (n,) and faults uint8 (n,) of epochs (n,), by the rule of `parse_time`; `NO_TIME` is unknown."""
+    missing = numbers == NO_TIME
+    seconds = numbers
     for unit in _UNITS[1:]:
         limit = _LAST_SECOND * (unit // 1000) + (unit // 1000 - 1)
-        beyond = (values > limit) | (values < -limit)
-        if not beyond.any():
+        beyond = (numbers > limit) | (numbers < -limit)
+        if not (beyond & ~missing).any():
             break
-        seconds = np.where(beyond, values // unit, seconds)
-    faults = np.where(seconds < _FIRST_SECOND, np.uint8(Fault.BAD_TIME), np.uint8(0))
-    return np.where(missing | (faults > 0), NO_TIME, seconds), faults
+        seconds = np.where(beyond, numbers // unit, seconds)
+    bad = (seconds < _FIRST_SECOND) & ~missing
+    return np.where(missing | bad, NO_TIME, seconds), np.where(bad, np.uint8(Fault.BAD_TIME), np.uint8(0))
 
 
-def _spread(column: pa.DictionaryArray, parsed: list[tuple[Any, Fault]], dtype: type) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+def _spread(column: Texts, parsed: list[tuple[Any, Fault]], dtype: type) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Carry what was parsed of the distinct texts to the rows."""
-    rows = np.asarray(column.indices)
     values = np.fromiter((value for value, _ in parsed), dtype, len(parsed))
     faults = np.fromiter((fault for _, fault in parsed), np.uint8, len(parsed))
-    return values[rows], faults[rows]
+    return values[column.codes], faults[column.codes]
 
 
 def text_batch(
-    columns: Mapping[str, Any], faults: NDArray[np.uint8], lines: Sequence[int], raw: Callable[[int], str]
+    columns: Mapping[str, Sequence[str]], faults: NDArray[np.uint8], lines: Sequence[int], raw: Callable[[int], str]
 ) -> Batch:
     """Build a batch of columns of text.
 
     Args:
-        columns: role to texts (n,), as lists or Arrow arrays; time may be missing.
+        columns: role to texts (n,); time may be missing.
         faults: uint8 (n,), what is known already; the other arguments are those of `Batch`.
         lines: where each row begins.
         raw: the text of a row.
     """
-    ratings, rating_faults = ratings_of(encoded(columns["rating"]))
-    times, time_faults = times_of(encoded(columns.get("time", [""] * len(ratings))))
+    ratings, rating_faults = ratings_of(Texts.of(columns["rating"]))
+    times, time_faults = times_of(Texts.of(columns.get("time", [""] * len(ratings))))
     later = np.where(rating_faults > 0, rating_faults, time_faults)
     return Batch(
-        users=encoded(columns["user"]),
-        items=encoded(columns["item"]),
+        users=Texts.of(columns["user"]),
+        items=Texts.of(columns["item"]),
         ratings=ratings,
         times=times,
         faults=np.where(faults > 0, faults, later),

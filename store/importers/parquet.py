@@ -1,0 +1,128 @@
+"""Parquet files, a row group at a time; ids may be text or integers, times may be numbers, dates or text."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from store import arrow, errors
+from store.importers.base import Batch, Fault, Texts, Title
+from store.importers.columns import check_mapping, find_columns
+from store.importers.source import Source
+from store.importers.values import epochs_of, ratings_of, times_of
+
+_BATCH_ROWS = 256 * 1024
+
+
+class ParquetImporter:
+    """Rows of a Parquet file; a row's line is its number, counted from 1."""
+
+    def __init__(self, source: Source, mapping: Mapping[str, str]) -> None:
+        self.file = source.name
+        source.bytes_total = None  # Arrow reads the file itself, so only rows can be counted
+        if source.path is None or source.is_dir:
+            raise errors.DataRefused(f"{source.text}: Parquet is read from a file", hint="save it to a file first")
+        try:
+            self._parquet = parquet.ParquetFile(source.path)
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(source.name, error) from error
+        names = self._parquet.schema_arrow.names
+        columns = find_columns(names, check_mapping(mapping), source=source.name)
+        self.mapping = {role: names[position] for role, position in columns.items()}
+        if not self._parquet.metadata.num_rows:
+            raise errors.DataRefused(f"{source.name} has no rows", hint="is the export complete?")
+
+    @staticmethod
+    def recognises(source: Source) -> bool:
+        """Tell whether a file begins with Parquet's magic."""
+        return source.head.startswith(b"PAR1")
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield all rows.
+
+        Raises:
+            DataRefused: a page of the file is damaged.
+        """
+        row = 1
+        columns = list(dict.fromkeys(self.mapping.values()))
+        try:
+            for part in self._parquet.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
+                yield self._batch(part, row)
+                row += part.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(self.file, error) from error
+
+    def titles(self) -> Iterator[Title]:
+        """Yield nothing: a table of ratings has no titles."""
+        yield from ()
+
+    def _batch(self, part: pa.RecordBatch, row: int) -> Batch:
+        columns = {role: part.column(name) for role, name in self.mapping.items()}
+        ratings, faults = _numbers(columns["rating"])
+        times, time_faults = _times(columns.get("time", pa.nulls(part.num_rows, pa.int64())))
+        return Batch(
+            users=_ids(columns["user"]),
+            items=_ids(columns["item"]),
+            ratings=ratings,
+            times=times,
+            faults=np.where(faults > 0, faults, time_faults),
+            lines=range(row, row + part.num_rows),
+            raw=_row_reader(part),
+        )
+
+
+def _ids(column: pa.Array) -> Texts:
+    """Return ids as text; whole numbers in a float column, as pandas makes them of gaps, lose their ".0"."""
+    if pa.types.is_floating(column.type):
+        whole = np.asarray(pc.equal(column, pc.floor(column)).fill_null(value=True))
+        if whole.all():
+            column = column.cast(pa.int64(), safe=False)
+    return _text(column)
+
+
+def _text(column: pa.Array) -> Texts:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        return Texts(*arrow.texts(column.cast(pa.string()).fill_null("").dictionary_encode()))
+    except pa.ArrowException:  # lists and structs are no ids
+        return Texts.of([""] * len(column))
+
+
+def _numbers(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Return ratings and faults; null is a missing rating, NaN and infinities are no numbers."""
+    numeric = pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_decimal(column.type)
+    if not numeric:
+        return ratings_of(_text(column))
+    missing = np.asarray(column.is_null())
+    values = np.asarray(column.cast(pa.float64(), safe=False).fill_null(np.nan), dtype=np.float64) + 0.0
+    faults = np.where(np.isfinite(values), np.uint8(0), np.uint8(Fault.NOT_A_NUMBER))
+    return values, np.where(missing, np.uint8(Fault.MISSING_RATING), faults)
+
+
+def _times(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        whole = pc.floor_temporal(column.cast(pa.timestamp("us")), unit="second").cast(pa.timestamp("s"))
+        return epochs_of(arrow.times(whole.cast(pa.int64())))
+    if pa.types.is_integer(kind) and kind != pa.uint64():
+        return epochs_of(arrow.times(column.cast(pa.int64())))
+    return times_of(_text(column))
+
+
+def _row_reader(part: pa.RecordBatch) -> Callable[[int], str]:
+    def read(row: int) -> str:
+        return json.dumps(part.slice(row, 1).to_pylist()[0], default=str)
+
+    return read
+
+
+def _damaged(name: str, error: Exception) -> errors.DataRefused:
+    return errors.DataRefused(
+        f"{name} is not a whole Parquet file: {str(error).splitlines()[0]}", hint="write it again, or fetch it again"
+    )

@@ -1,0 +1,107 @@
+"""An import from end to end: recognise, read, stage in key order, store batch by batch.
+
+Nothing of a source is stored before all of it has been read, so a source that turns out damaged, or is refused under
+`strict`, leaves no rating behind.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from store.database import Database
+from store.duplicates import check_policy
+from store.importers import importer_class, recognise
+from store.importers.run import ImportRun, Progress, Reporter
+from store.importers.source import Source
+from store.migrations import migrate
+from store.scales import StoredScale, check_stated
+
+
+@dataclass
+class ImportResult:
+    """What an import did. `read == stored + updated + unchanged + rejected + duplicates`, always.
+
+    Attributes:
+        import_id: the number in `imports`; None for a dry run.
+        read: rows of the source, without header and blank lines.
+        stored, updated, unchanged: distinct pairs by what became of them; `unchanged` are also those where the stored
+            rating stands, by the policy for duplicates.
+        rejected: rows that cannot be used, by `reasons`.
+        duplicates: rows that gave way to another row of the same pair in the same source.
+        quarantine: refused rows kept for inspection; beyond 100,000 they are only counted.
+        users, items: distinct ids in the accepted rows.
+        seconds: wall time.
+        format, mapping: what the source was read as, and which column is what.
+        scale: the scale of the database after the import (of a dry run: what would be accepted); None without ratings.
+        preview: the first rows of a dry run: line, user, item, rating, time, and the reason where a row is refused.
+    """
+
+    import_id: int | None = None
+    read: int = 0
+    stored: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    quarantine: int = 0
+    users: int = 0
+    items: int = 0
+    seconds: float = 0.0
+    format: str = ""
+    mapping: dict[str, str] = field(default_factory=dict)
+    scale: StoredScale | None = None
+    preview: list[dict[str, Any]] = field(default_factory=list)
+
+
+def import_source(
+    database: Database,
+    source: str,
+    *,
+    format: str = "auto",  # noqa: A002  the word of the command line
+    mapping: Mapping[str, str] | None = None,
+    scale: tuple[float, float, float | None] | None = None,
+    duplicates: str = "latest",
+    dry_run: bool = False,
+    strict: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    stdin: BinaryIO | None = None,
+) -> ImportResult:
+    """Import ratings, and titles where the source has them; create the database where it is missing.
+
+    Args:
+        database: the store.
+        source: a file, a folder, or "-" for standard input.
+        format: a name in `IMPORTERS`, or "auto".
+        mapping: roles (user, item, rating, time) to column names or numbers from 1, where they cannot be guessed.
+        scale: (low, high, step) as the operator states it; step None for any value between the ends.
+        duplicates: "latest", "first", "mean" or "error"; see `store.duplicates`.
+        dry_run: read and judge everything, store nothing.
+        strict: refuse the whole source if any row is refused.
+        progress: called several times a second.
+        stdin: what "-" stands for; the process's own by default.
+
+    Raises:
+        NotFound: no such file.
+        UsageRefused: an unknown format, policy or role, or an impossible scale.
+        DataRefused: the source cannot be used; no rating of it is stored.
+        Busy, NoSpace, NoPermission: what was stored before stays, and is recorded; the same import can be repeated.
+    """
+    began = time.monotonic()
+    policy = check_policy(duplicates)
+    stated = check_stated(scale)
+    with closing(Source(source, stdin)) as found:
+        name = recognise(found) if format == "auto" else format
+        importer = importer_class(name)(found, mapping or {})
+        if not dry_run:
+            migrate(database)
+        run = ImportRun(database, importer, policy, Reporter(progress, found, began))
+        if dry_run:
+            run.rehearse(stated, strict=strict)
+        else:
+            run.perform(stated, strict=strict, source=found.text, format_name=name)
+    return ImportResult(
+        **run.outcome, format=name, mapping=dict(importer.mapping), seconds=round(time.monotonic() - began, 3)
+    )

@@ -1,0 +1,165 @@
+"""The bulk write path: rows in key order go into `ratings` a batch at a time, each batch one transaction.
+
+A transaction holds everything that belongs to its rows: the ratings, what they replaced, the revision of the data and of
+the users touched, the scale, and the counters of the import. So whenever the process dies, the counters of the import
+tell exactly what is stored.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from store import pages
+from store.database import Connection, Database
+from store.duplicates import Rule
+from store.importers.base import NO_TIME
+from store.ratings import bump
+from store.scales import Acceptance, read_scale, shown, write_scale
+from store.spool import Rows
+
+BATCH_ROWS = 128 * 1024
+_NEW_ROWS = f"SELECT user, item, rating, CASE WHEN at > {NO_TIME} THEN at END, ? FROM staged.rows"
+_MATCHES = "staged.rows s CROSS JOIN ratings r ON r.user = s.user AND r.item = s.item"
+
+
+@dataclass
+class Counts:
+    """Rows by what became of them."""
+
+    stored: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    @property
+    def total(self) -> int:
+        """All rows."""
+        return self.stored + self.updated + self.unchanged
+
+    def __iadd__(self, other: "Counts") -> "Counts":
+        self.stored += other.stored
+        self.updated += other.updated
+        self.unchanged += other.unchanged
+        return self
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A batch ready for SQLite: distinct keys in ascending order, and the database image that holds them."""
+
+    n_rows: int
+    first: tuple[int, int]  # user, item
+    last: tuple[int, int]
+    users: NDArray[np.int64]  # distinct, ascending
+    ratings: list[float]  # distinct
+    image: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, rows: Rows) -> "Staged":
+        """Lay the rows out; heavy, and free of the interpreter lock for the most part."""
+        users, items = rows.keys >> 32, rows.keys & 0xFFFFFFFF
+        distinct = users[np.concatenate([[True], users[1:] != users[:-1]])]
+        ends = [(int(users[row]), int(items[row])) for row in (0, -1)]
+        image = pages.image(users, items, rows.ratings, rows.times)
+        return cls(len(rows), *ends, distinct, np.unique(rows.ratings).tolist(), image)
+
+    @property
+    def all_new(self) -> Counts:
+        """What becomes of the rows where nothing is stored yet."""
+        return Counts(stored=self.n_rows)
+
+
+def store_batch(database: Database, staged: Staged, *, import_id: int, rule: Rule, taken: Acceptance) -> Counts:
+    """Store one batch in one transaction, and say what became of its rows.
+
+    Raises:
+        Busy, NoSpace, NoPermission: nothing of the batch is stored.
+    """
+    with database.read() as db:  # keeps the connection, and the image attached to it, until the transaction is over
+        pages.load(db, staged.image)
+        with database.write() as db:
+            counts, users = _merge(db, staged, import_id, rule)
+            if users:
+                _touch(db, users)
+            before = read_scale(db)
+            scale = shown(None if before is None else before.scale, taken, staged.ratings)
+            if before is None or before.scale != scale or before.stated != taken.stated:
+                write_scale(db, Acceptance(scale, taken.stated))
+            db.execute(
+                "UPDATE imports SET stored = stored + ?, updated = updated + ?, unchanged = unchanged + ? WHERE id = ?",
+                (counts.stored, counts.updated, counts.unchanged, import_id),
+            )
+    return counts
+
+
+def foresee_batch(database: Database, staged: Staged, *, rule: Rule) -> Counts:
+    """Say what would become of the rows of a batch, without changing anything."""
+    with database.read() as db:
+        pages.load(db, staged.image)
+        return _foreseen(db, staged, rule)
+
+
+def first_change(database: Database, staged: Staged, rule: Rule) -> int | None:
+    """Return the key (user << 32 | item) of the first stored rating that a batch would change, or None."""
+    with database.read() as db:
+        pages.load(db, staged.image)
+        row = db.execute(f"SELECT s.user << 32 | s.item FROM {_MATCHES} WHERE {rule.changes} LIMIT 1").fetchone()
+    return None if row is None else int(row[0])
+
+
+def finish(database: Database) -> None:
+    """Free the memory that batches took."""
+    with database.read() as db:
+        pages.unload(db)
+
+
+def _foreseen(db: Connection, staged: Staged, rule: Rule) -> Counts:
+    matched, updated = _one(db, f"SELECT count(*), coalesce(sum({rule.changes}), 0) FROM {_MATCHES}")
+    return Counts(staged.n_rows - matched, updated, matched - updated)
+
+
+def _merge(db: Connection, staged: Staged, import_id: int, rule: Rule) -> tuple[Counts, list[tuple[int, int]]]:
+    """Write a batch; return the counts and the touched users as inclusive runs of dense ids."""
+    occupied = "SELECT EXISTS (SELECT 1 FROM ratings WHERE (user, item) >= (?, ?) AND (user, item) <= (?, ?))"
+    if not _one(db, occupied, (*staged.first, *staged.last))[0]:
+        db.execute(f"INSERT INTO ratings {_NEW_ROWS}", (import_id,))
+        return Counts(stored=staged.n_rows), runs(staged.users)
+    counts = _foreseen(db, staged, rule)
+    if counts.updated:
+        db.execute(
+            f"INSERT INTO replaced SELECT ?, r.user, r.item, r.rating, r.at, r.import FROM {_MATCHES} WHERE {rule.changes}",
+            (import_id,),
+        )
+        db.execute(  # reads the replaced rows as r: the same values, without reading the table that is written
+            f"INSERT OR REPLACE INTO ratings SELECT s.user, s.item, {rule.rating}, {rule.at}, r.import FROM staged.rows s "
+            "CROSS JOIN replaced r ON r.import = ? AND r.user = s.user AND r.item = s.item",
+            (import_id,),
+        )
+    if counts.stored:
+        db.execute(f"INSERT OR IGNORE INTO ratings {_NEW_ROWS}", (import_id,))
+    if not counts.unchanged:
+        return counts, runs(staged.users)
+    if counts.unchanged == staged.n_rows:
+        return counts, []
+    users = db.execute(f"SELECT DISTINCT s.user FROM {_MATCHES} WHERE r.import = ?", (import_id,)).fetchall()
+    return counts, runs(np.unique(np.array(users, np.int64)))
+
+
+def _one(db: Connection, query: str, values: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """Return the one row of a query, and end it: a cursor left open on the table makes every insert twice as slow."""
+    (row,) = db.execute(query, values).fetchall()
+    found: tuple[int, ...] = row
+    return found
+
+
+def _touch(db: Connection, users: Iterable[tuple[int, int]]) -> None:
+    """Count the revision of the data up by one and give it to the users whose ratings changed."""
+    revision = bump(db)
+    db.executemany("UPDATE users SET revision = ? WHERE id BETWEEN ? AND ?", ((revision, *run) for run in users))
+
+
+def runs(ids: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return ascending ids as inclusive runs of consecutive numbers."""
+    breaks = np.flatnonzero(np.diff(ids) != 1)
+    return list(zip(ids[np.append(0, breaks + 1)].tolist(), ids[np.append(breaks, len(ids) - 1)].tolist(), strict=True))
