@@ -37,5 +37,8 @@ faults: venv  ## the full campaigns of killed processes, full disks and damaged 
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@ .venv/.program
 
+screenshots: venv  ## draw the pictures of the README from real output
+	$(BIN)/python docs/pictures.py
+
 clean:  ## remove what the targets above made
 	rm -rf .venv .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,6 +19,7 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 _LANES = 16  # float32 numbers in the widest vector register; loops of this length need no remainder
 _BLOCK = 8  # ratings added to a Gram matrix at a time: each of its cells is then loaded and stored once for eight
+_WORTH_A_THREAD = 8_192  # ratings; with fewer, starting a thread takes longer than the work
 _SPANS_A_THREAD = 8  # so that one user with very many ratings leaves no thread idle
 
 
@@ -52,13 +53,13 @@ class Side(NamedTuple):
 
 def over_rows(kernel: Callable[..., Any], starts: NDArray[np.int64], *arguments: Any) -> None:
     """Call `kernel((start, stop), …)` so that the spans cover all rows, each span with about as many ratings."""
-    n_threads = numba.get_num_threads()
-    n_spans = 1 if n_threads == 1 else n_threads * _SPANS_A_THREAD
-    cuts = np.searchsorted(starts, np.linspace(0, starts[-1], n_spans + 1)[1:-1])
-    bounds = [0, *cuts.tolist(), len(starts) - 1]
+    n_rows, n_ratings = len(starts) - 1, int(starts[-1])
+    n_threads = min(numba.get_num_threads(), 1 + n_ratings // _WORTH_A_THREAD)
     if n_threads == 1:
-        kernel((0, len(starts) - 1), *arguments)
+        kernel((0, n_rows), *arguments)
         return
+    cuts = np.searchsorted(starts, np.linspace(0, n_ratings, n_threads * _SPANS_A_THREAD + 1)[1:-1])
+    bounds = [0, *cuts.tolist(), n_rows]
     with ThreadPoolExecutor(n_threads) as pool:
         for done in [pool.submit(kernel, span, *arguments) for span in pairwise(bounds)]:
             done.result()
@@ -66,7 +67,11 @@ def over_rows(kernel: Callable[..., Any], starts: NDArray[np.int64], *arguments:
 
 def _compiled(function: Kernel) -> Kernel:
     """Compile once a machine; sums may be reordered, so that they use vector instructions."""
-    return cast("Kernel", njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})(function))
+    options = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}}
+    try:
+        return cast("Kernel", njit(cache=True, **options)(function))
+    except RuntimeError:  # neither our folder nor the user's can be written: compile in every process
+        return cast("Kernel", njit(**options)(function))
 
 
 @_compiled

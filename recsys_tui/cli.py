@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import click
 import typer
 
 from recsys_tui import render
@@ -18,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=False,
+    suggest_commands=False,  # click does
     help="""Recommendations in a terminal: import ratings, train, compare, activate, explain. Offline, one SQLite file.
 
     \b
@@ -60,9 +62,9 @@ def run(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="recsys-tui", standalone_mode=False)
         sys.stdout.flush()
-    except typer.TyperException as error:
+    except click.ClickException as error:
         return _refused(error, as_json=as_json)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, click.Abort):
         render.error("interrupted", "what was committed stays; the same command goes on from there", as_json=as_json)
         return INTERRUPTED
     except BrokenPipeError:
@@ -73,9 +75,9 @@ def run(arguments: list[str]) -> int:
     return int(code or 0)
 
 
-def _refused(error: typer.TyperException, *, as_json: bool) -> int:
+def _refused(error: click.ClickException, *, as_json: bool) -> int:
     """Report a command line that makes no sense."""
-    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    message = error.format_message()
     context: Any = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "recsys-tui"
     render.error(message, f"`{path} --help` shows how", as_json=as_json, code="usage")

@@ -20,7 +20,7 @@ _LEAST_DISK = 500 * 2**20
 
 
 class Check(NamedTuple):
-    """One thing looked at: `ok`, what was found, and what to do where it is not ok."""
+    """One thing looked at: `ok`, what was found, and what to do where it is not ok (empty where it is)."""
 
     name: str
     ok: bool

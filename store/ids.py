@@ -32,6 +32,7 @@ class IdTable:
         self._last = 0 if empty else self._last_id()
         self.known: dict[str, int] = {}
         self.new: list[str] = []
+        self._by_value = np.zeros(0, np.int32)
 
     def find(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return the dense ids (n,) of texts that the source has shown before, 0 for the others."""
@@ -47,6 +48,18 @@ class IdTable:
                 self.new.append(text)
                 self.known[text] = self._last + len(self.new)
         return np.fromiter(map(self.known.__getitem__, texts), np.int64, len(texts))
+
+    def number_values(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the dense ids (n,) of ids that are small whole numbers >= 0, as `number` of their texts would."""
+        if len(values) and (top := int(values.max())) >= len(self._by_value):
+            self._by_value = np.pad(self._by_value, (0, top + top // 4 + 1 - len(self._by_value)))
+        ids: NDArray[np.int64] = self._by_value[values].astype(np.int64)
+        if not ids.all():
+            fresh, first = np.unique(values[ids == 0], return_index=True)
+            fresh = fresh[np.argsort(first)]
+            self._by_value[fresh] = self.number(list(map(str, fresh.tolist())))
+            ids = self._by_value[values].astype(np.int64)
+        return ids
 
     def text(self, dense: int) -> str:
         """Return the text of a dense id, by search: for messages."""

@@ -20,7 +20,6 @@ from store.scales import Acceptance, read_scale, shown, write_scale
 from store.spool import Rows
 
 BATCH_ROWS = 128 * 1024
-_NEW_ROWS = f"SELECT user, item, rating, CASE WHEN at > {NO_TIME} THEN at END, ? FROM staged.rows"
 _MATCHES = "staged.rows s CROSS JOIN ratings r ON r.user = s.user AND r.item = s.item"
 
 
@@ -51,6 +50,7 @@ class Staged:
     n_rows: int
     first: tuple[int, int]  # user, item
     last: tuple[int, int]
+    all_timed: bool
     users: NDArray[np.int64]  # distinct, ascending
     ratings: list[float]  # distinct
     image: NDArray[np.uint8]
@@ -62,7 +62,8 @@ class Staged:
         distinct = users[np.concatenate([[True], users[1:] != users[:-1]])]
         ends = [(int(users[row]), int(items[row])) for row in (0, -1)]
         image = pages.image(users, items, rows.ratings, rows.times)
-        return cls(len(rows), *ends, distinct, np.unique(rows.ratings).tolist(), image)
+        all_timed = bool((rows.times != NO_TIME).all())
+        return cls(len(rows), ends[0], ends[1], all_timed, distinct, np.unique(rows.ratings).tolist(), image)
 
     @property
     def all_new(self) -> Counts:
@@ -121,9 +122,11 @@ def _foreseen(db: Connection, staged: Staged, rule: Rule) -> Counts:
 
 def _merge(db: Connection, staged: Staged, import_id: int, rule: Rule) -> tuple[Counts, list[tuple[int, int]]]:
     """Write a batch; return the counts and the touched users as inclusive runs of dense ids."""
+    at = "at" if staged.all_timed else f"CASE WHEN at > {NO_TIME} THEN at END"
+    new_rows = f"SELECT user, item, rating, {at}, ? FROM staged.rows"
     occupied = "SELECT EXISTS (SELECT 1 FROM ratings WHERE (user, item) >= (?, ?) AND (user, item) <= (?, ?))"
     if not _one(db, occupied, (*staged.first, *staged.last))[0]:
-        db.execute(f"INSERT INTO ratings {_NEW_ROWS}", (import_id,))
+        db.execute(f"INSERT INTO ratings {new_rows}", (import_id,))
         return Counts(stored=staged.n_rows), runs(staged.users)
     counts = _foreseen(db, staged, rule)
     if counts.updated:
@@ -137,7 +140,7 @@ def _merge(db: Connection, staged: Staged, import_id: int, rule: Rule) -> tuple[
             (import_id,),
         )
     if counts.stored:
-        db.execute(f"INSERT OR IGNORE INTO ratings {_NEW_ROWS}", (import_id,))
+        db.execute(f"INSERT OR IGNORE INTO ratings {new_rows}", (import_id,))
     if not counts.unchanged:
         return counts, runs(staged.users)
     if counts.unchanged == staged.n_rows:

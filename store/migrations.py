@@ -49,15 +49,14 @@ def schema_version(database: Database) -> int:
 def migrate(database: Database) -> None:
     """Bring the file to `SCHEMA_VERSION`, creating it where it is missing; a backup of existing data is made first."""
     database.create()
-    found = schema_version(database)
-    if found == SCHEMA_VERSION:
+    if schema_version(database) == SCHEMA_VERSION:
         return
-    if found:
-        backup(database, database.path.with_name(f"{database.path.name}.schema{found}.backup"))
     with database.write() as db:
         current: int = db.execute("PRAGMA user_version").fetchone()[0]
         if current >= SCHEMA_VERSION:  # another process migrated while we waited for the lock
             return
+        if current:
+            backup(database, database.path.with_name(f"{database.path.name}.schema{current}.backup"))
         for step in MIGRATIONS[current:]:
             step(db)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -68,18 +67,22 @@ def backup(database: Database, target: Path) -> None:
     """Copy the database while it is in use (SQLite's online backup); the target appears whole, with private mode."""
     partial = Database(target.with_name(f"{target.name}.partial"))
     try:
-        partial.path.unlink(missing_ok=True)
+        _remove(partial.path)
         partial.create()
-        with database.read() as source, closing(sqlite3.connect(partial.path)) as copy:
+        with database.peek() as source, closing(sqlite3.connect(partial.path)) as copy:
             source.backup(copy)
-        for suffix in ("-wal", "-shm", "-journal"):  # of what stood there before: SQLite would apply them to the copy
-            target.with_name(target.name + suffix).unlink(missing_ok=True)
+        _remove(target, "-journal", "-wal", "-shm")  # of what stood there before: SQLite would play them into the copy
         partial.path.replace(target)
     except BaseException as error:
-        partial.path.unlink(missing_ok=True)
+        _remove(partial.path)
         if isinstance(error, OSError):
             raise translate(error, target) from error
         raise
+
+
+def _remove(path: Path, *suffixes: str) -> None:
+    for suffix in suffixes or ("", "-journal", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 _FIRST = """

@@ -4,7 +4,7 @@ Every change counts `meta.revision` up by one and gives the new number to the us
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from store import errors
@@ -65,6 +65,22 @@ def history(database: Database, user: str) -> list[Rating]:
     )
     with database.read() as db:
         return [Rating(*row) for row in db.execute(query, (user,))]
+
+
+def all_rows(database: Database, *, page: int = 10_000) -> Iterator[Entry]:
+    """Yield every rating by dense user and item, reading a page at a time so that writers never wait long."""
+    query = (
+        "SELECT r.user, r.item, u.user, i.item, r.rating, r.at FROM ratings r JOIN users u ON u.id = r.user "
+        "JOIN items i ON i.id = r.item WHERE (r.user, r.item) > (?, ?) ORDER BY r.user, r.item LIMIT ?"
+    )
+    after = (-1, -1)
+    while True:
+        with database.read() as db:
+            rows = db.execute(query, (*after, page)).fetchall()
+        yield from (Entry(*row[2:]) for row in rows)
+        if len(rows) < page:
+            return
+        after = rows[-1][:2]
 
 
 def get(database: Database, user: str, item: str) -> Rating | None:

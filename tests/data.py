@@ -6,7 +6,7 @@ from engine.data import Interactions, ItemFeatures, Scale
 
 
 def table(users, items, ratings, *, n_users=None, n_items=None, scale=None, features=None):
-    """Interactions from index arrays; the ids are the indices with leading zeros, so that indices keep their meaning."""
+    """Interactions from index arrays; ids are the indices with leading zeros, so that indices keep their meaning."""
     users, items = np.asarray(users, np.int64), np.asarray(items, np.int64)
     n_users = n_users or int(users.max(initial=0)) + 1
     n_items = n_items or int(items.max(initial=0)) + 1

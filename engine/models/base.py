@@ -155,9 +155,13 @@ class Model(ABC):
     def scores(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
         """Return the ranking scores of all items (n_items,), or of those given; higher is better, unclipped."""
 
+    def score_vectors(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores of all items for many users given by their vectors (n, d), as (n, n_items)."""
+        return np.stack([self.scores(vector) for vector in vectors])
+
     def score_users(self, users: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """Return the scores of all items for many users, (len(users), n_items)."""
-        return np.stack([self.scores(self.user_vector(int(user))) for user in users])
+        """Return the scores of all items for many users with training rows, (len(users), n_items)."""
+        return self.score_vectors(np.stack([self.user_vector(int(user)) for user in users]))
 
     def ratings(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
         """Return predicted ratings within the scale; for models whose score is a rating this is the clipped score."""

@@ -60,7 +60,7 @@ class MatrixFactorizationModel(LinearModel):
 
     _user_variances: NDArray[np.float32]  # (n_users, 1 + n_factors)
     _noise: float  # variance of a rating around its prediction
-    _best: float = np.inf  # lowest loss on the validation part
+    _best: float = np.finfo(np.float64).max  # lowest loss on the validation part
     _stale: float = 0  # epochs since then
 
     # --- training -------------------------------------------------------------------------------------------------
@@ -73,16 +73,16 @@ class MatrixFactorizationModel(LinearModel):
         Raises:
             TrainingFailed: a loss is not finite.
         """
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import ThreadpoolController
 
         if valid is None and self.config.early_stopping:
             held_out = np.random.default_rng([seed, 0]).random(len(train)) < 0.1
             train, valid = train.rows(~held_out), train.rows(held_out)
-        data = Prepared.of(train)
+        data, libraries = Prepared.of(train), ThreadpoolController()
         while self.epochs_done < self.config.epochs and self._stale < _PATIENCE:
             number = self.epochs_done + 1
             rng = np.random.default_rng([seed, number])
-            with threadpool_limits(1, user_api="blas"):  # the order of sums must not depend on the number of threads
+            with libraries.limit(limits=1, user_api="blas"):  # the order of sums must not depend on threads
                 self._advance(data, number, rng)
             losses = self._losses(data, valid)
             self.epochs_done = number
@@ -111,7 +111,7 @@ class MatrixFactorizationModel(LinearModel):
         """Make the first epoch: damped biases and no factors yet, so that later losses show what factors add."""
         self.facts = facts = data.facts
         shape = (len(facts.users), len(facts.items), 1 + self.config.n_factors)
-        self._best, self._stale = np.inf, 0
+        self._best, self._stale = np.finfo(np.float64).max, 0
         self._take_noise(data.biases.user_spread.within)
         self.offsets = np.float32(facts.mean) + data.biases.items
         self.design, self.uncertainty = np.zeros(shape[1:], np.float32), np.zeros(shape[1:], np.float32)
@@ -218,8 +218,11 @@ class MatrixFactorizationModel(LinearModel):
         return losses
 
     def _start_variance(self) -> float:
-        """Return the prior variance of a factor before it is estimated; the product of two has the ratings' units."""
-        return float(_PRIOR * max(self.facts.variance, self._least_noise()) ** 0.5)
+        """Return the prior variance of a factor before it is estimated: p · q then varies as much as ratings, or half.
+
+        Var(p · q) = n_factors · variance², whatever the number of factors.
+        """
+        return float((_PRIOR * max(self.facts.variance, self._least_noise()) / self.config.n_factors) ** 0.5)
 
     def _take_noise(self, estimate: float) -> None:
         self._noise = self.config.regularization * max(estimate, self._least_noise())
@@ -260,11 +263,11 @@ class MatrixFactorizationModel(LinearModel):
         """Take back what `parameters` gave; without the `resume.…` arrays training goes on from rough estimates."""
         super().set_parameters(arrays)
         self._user_variances = arrays.get("resume.user_variances", np.zeros_like(self.user_vectors))
-        rough = np.array([self.facts.variance, np.inf, 0.0])
+        rough = np.array([self.facts.variance, np.finfo(np.float64).max, 0.0])
         self._noise, self._best, self._stale = arrays.get("resume.numbers", rough).tolist()
 
 
-_PRIOR = 0.2  # wide: at 0.1 and at 0.4 the validation RMSE is within 0.002
+_PRIOR = 1.0
 _EPOCHS_WITH_FIXED_PRIOR = 3  # factors are estimated before their variances are
 _PATIENCE = 3
 _SGD_START = np.float32(0.07)  # small, so that strong directions grow first

@@ -123,7 +123,8 @@ class EvaluationService:
         if found.key not in arrays:
             kept = ", ".join(sorted(set(arrays) - {"users", "rows"}))
             raise GateRefused(f"{version.name} was not measured by {found.key}", hint=f"figures by user: {kept}")
-        return arrays["users"], *found.terms(arrays[found.key], arrays["rows"])
+        values, rows = arrays[found.key].astype(np.float64), arrays["rows"].astype(np.int64)
+        return arrays["users"], *found.terms(values, rows)
 
     def calculate_rmse(self, version: str = "active") -> float:
         """Return the RMSE over all held-out rows, in rating units."""

@@ -141,7 +141,8 @@ class ExplainerService:
         if not len(view.items):
             return []
         weights = self._weights(view, item, parts)
-        order = [index for index in np.argsort(-weights, kind="stable")[:n] if weights[index] > 0]
+        liked = view.ratings >= view.mean  # a low rating can speak for an item too, but convinces nobody
+        order = [index for index in np.lexsort((-weights, ~liked))[:n] if weights[index] > 0]
         texts = [view.model.facts.items.text(int(view.items[index])) for index in order]
         titles = catalog.items_by_id(self._database, texts)
         return [
@@ -224,8 +225,8 @@ def sentence(reasons: list[dict[str, Any]]) -> str:
     words = []
     for reason in reasons:
         if reason["type"] == "similar_movies":
-            names = [f"{movie['title'] or movie['id']} ({movie['your_rating']:g})" for movie in reason["movies"]]
-            words.append("you rated " + ", ".join(names))
+            names = [f"{movie['your_rating']:g} to {movie['title'] or movie['id']}" for movie in reason["movies"]]
+            words.append("you gave " + ", ".join(names))
         elif reason["type"] == "genre_match":
             words.append(f"{reason['match_score']:.0%} of what you like is {' or '.join(reason['genres'])}")
         elif reason["type"] == "similar_users":

@@ -150,6 +150,6 @@ class MLModelManager:
             quantiles = arrays.pop("calibration.quantiles", None)
             model = model_class(version.model_type)()
             model.restore(State(arrays, extra))
-            calibration = None if quantiles is None else Calibration(quantiles)
+            calibration = None if quantiles is None else Calibration(quantiles.astype(np.float64))
             self._loaded[version.id] = Snapshot(version, model, calibration)
         return self._loaded[version.id]

@@ -109,7 +109,7 @@ class Recommender:
         view = self.ladder.view(snapshot, user, prefer)
         chosen = filters or Filters()
         scores = view.model.scores(view.vector)
-        picked = top_k(
+        picked: NDArray[np.integer[Any]] = top_k(
             scores,
             n if not diversity else 10 * n,
             exclude=None if chosen.include_seen else view.items,

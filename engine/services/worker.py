@@ -5,7 +5,6 @@ It has its own session, so that it survives the terminal that started it; the da
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 from contextlib import suppress
@@ -42,18 +41,24 @@ def submit(services: Services, request: TrainingRequest, *, resume: int | None =
     job = services.journal.create("train", request.model, recorded)
     log = services.registry.folder / "jobs"
     log.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(log / f"{job}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        subprocess.Popen(
-            [sys.executable, "-m", "engine.services.worker", str(services.database.path), str(job)],
-            stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=descriptor,
-            start_new_session=True,
-        )
-    finally:
-        os.close(descriptor)
+    _start(log / f"{job}.log", str(services.database.path), str(job))
     return job
+
+
+def _start(log: Path, *arguments: str) -> None:
+    """Start this module in a session of its own, without our terminal; a thread collects it if it ends before us."""
+    process = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", "engine.services.worker", *arguments],
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    threading.Thread(target=os.waitpid, args=(process, 0), daemon=True).start()
 
 
 def main(path: str, number: str) -> int:

@@ -251,7 +251,9 @@ def _scale(text: str) -> tuple[float, float, float | None] | None:
 def _import_facts(result: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return asdict(result)
+    scale = result.scale
+    shown = None if scale is None else {"min": scale.low, "max": scale.high, "step": scale.step}
+    return asdict(result) | {"scale": shown}
 
 
 def _imported(row: Any) -> dict[str, Any]:

@@ -124,14 +124,13 @@ def _screen(session: Session, facts: dict[str, Any], made: Any) -> None:
         "version",
         render.Column("rmse"),
         render.Column("ndcg@10"),
-        render.Column("coverage@10", "coverage", digits=2),
+        render.Column("coverage", digits=2),
         render.Column("took", show=render.duration),
     ]
     render.say("")
     session.rows(rows, columns)
+    render.say("")
     serving.show_list(session, made, explain=True)
-    explained = facts["explain"]
-    render.say(f"why {explained['movie_title']}: {explained['text']}")
     path = facts["db"]
     render.say("")
     render.say(f"done in {render.duration(facts['seconds'])}. Go on with:")

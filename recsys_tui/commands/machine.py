@@ -31,7 +31,7 @@ def doctor(session: Session) -> None:
     from recsys_tui.health import checks
     from store.errors import DataRefused
 
-    found: list[Check] = list(checks(session.settings))
+    found: list[Check] = [c._replace(hint="" if c.ok else c.hint) for c in checks(session.settings)]
     rows: list[dict[str, Any]] = [check._asdict() for check in found]
     if session.as_json:
         session.document({"checks": rows})

@@ -228,16 +228,15 @@ def _predict_pairs(session: Session, pairs: Path, out: Path | None, version: str
 
 def _read_pairs(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (user, item) of a CSV; the header names the columns, else the first two are taken."""
-    from store.importers.base import ITEM_NAMES, USER_NAMES
+    from store.importers.columns import role_of
 
     if not path.is_file():
         raise NotFound(f"no file {path}", hint="name a CSV with the columns user and item")
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         first = next(reader, [])
-        names = [cell.strip().casefold() for cell in first]
-        user = next((i for i, name in enumerate(names) if name in USER_NAMES), None)
-        item = next((i for i, name in enumerate(names) if name in ITEM_NAMES), None)
+        roles = [role_of(cell) for cell in first]
+        user, item = (roles.index(role) if role in roles else None for role in ("user", "item"))
         if user is None or item is None:
             user, item = 0, 1
             if len(first) >= 2:
@@ -250,25 +249,27 @@ def _read_pairs(path: Path) -> Iterator[tuple[str, str]]:
 
 def show_list(session: Session, made: "RecommendationList", *, explain: bool) -> None:
     """Show a list of recommendations to a person or a program, with its notes."""
+    from engine.services.explain import sentence
+
     for note in made.notes:
         session.say(f"note: {note}")
     if session.as_json:
         session.document(asdict(made))
         return
-    rows = [asdict(item) | {"why": _why(item.reasons), "interval": _interval(item)} for item in made.items]
+    rows = [asdict(item) | {"why": sentence(list(item.reasons)), "interval": _interval(item)} for item in made.items]
     predicts = any(item.prediction is not None for item in made.items)
     columns: Columns = [Column("rank", "#"), "item", Column("title", grows=True)]
     columns += [Column("prediction", "rating", digits=2), Column("interval", "80 %")] if predicts else []
     columns += [] if predicts else [Column("percentile", "better than %", digits=1)]
-    columns += [Column("why", grows=True)] if explain else ["genres", "rung"]
+    out = render.Terminal.of(sys.stdout)
+    spoken = explain and out.tty and session.format in {"auto", "table"}
     session.say(f"{made.user}: best {len(made.items)} by {made.version} ({made.rung})")
-    session.rows(rows, columns, empty="no item is eligible")
-
-
-def _why(reasons: tuple[dict[str, Any], ...]) -> str:
-    from engine.services.explain import sentence
-
-    return sentence(list(reasons[:1]))
+    last = "why" if explain and not spoken else "genres"
+    session.rows(rows, [*columns, Column(last, grows=last == "why")], empty="no item is eligible")
+    for row in rows if spoken else ():
+        lines = render.wrapped(row["why"], out.width - 4)
+        head = "\n" if row["rank"] == 1 else ""
+        out.write(f"{head}{row['rank']:>2}  " + "\n    ".join(lines) + "\n")
 
 
 def _interval(item: Any) -> str:

@@ -1,5 +1,6 @@
 """Commands that train: train, jobs."""
 
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -159,7 +160,7 @@ def tail(
             if session.as_json:
                 render.emit([row], list(row), "ndjson")
             else:
-                render.emit([{"line": _event_line(row)}], ["line"], "tsv")
+                render.say(_event_line(row), stream=sys.stdout)
         if job.ended or not follow:
             return
         time.sleep(_POLL_SECONDS)
@@ -345,8 +346,9 @@ def _list_settings(session: Session, model: str) -> None:
 
 
 def _event_line(row: dict[str, Any]) -> str:
+    if row["kind"] == "version":
+        return f"{row['at']}  {row['version']} is registered" + (" and active" if row["active"] else "")
     if row["kind"] != "epoch":
-        words = " ".join(str(value) for key, value in row.items() if key not in {"seq", "at", "kind"})
-        return f"{row['at']}  {row['kind']}  {words}"
+        return f"{row['at']}  {row.get('stage') or row.get('text')}"
     losses = "  ".join(f"{name} {value:.4f}" for name, value in row["losses"].items())
     return f"{row['at']}  epoch {row['number']}/{row['of']}  {losses}  {row['seconds']:.2f} s"

@@ -47,7 +47,7 @@ def list_versions(session: Session) -> None:
         Column("trained_at", "trained"),
         Column("rmse", digits=4),
         Column("ndcg@10", digits=4),
-        Column("coverage@10", "coverage", digits=3),
+        Column("coverage", digits=3),
         Column("bytes", "size", show=render.size),
         Column("label", grows=True),
     ]
@@ -249,6 +249,14 @@ def _definition(found: Any) -> dict[str, Any]:
 
 
 def _test_rows(path: Path) -> list[tuple[str, str, float]]:
-    from store.importers.pipeline import read_ratings
+    """Read ratings with the importers, by way of a database that is thrown away."""
+    import tempfile
 
-    return read_ratings(str(path))
+    from store import ratings
+    from store.database import Database
+    from store.importers.pipeline import import_source
+
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(Path(folder) / "test-rows.db")
+        import_source(database, str(path))
+        return [(row.user, row.item, row.rating) for row in ratings.all_rows(database)]

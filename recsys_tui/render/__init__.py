@@ -12,7 +12,7 @@ Data goes to stdout, everything else to stderr. Nothing here imports rich until 
 
 from recsys_tui.render.figures import bar, count, duration, iso, number, size, sparkline, when
 from recsys_tui.render.formats import FORMATS, Column, emit, emit_document, guard
-from recsys_tui.render.messages import EXIT_CODES, error, exit_code, panel, say
+from recsys_tui.render.messages import EXIT_CODES, error, exit_code, panel, say, wrapped
 from recsys_tui.render.safe import safe
 from recsys_tui.render.terminal import Terminal, configure
 
@@ -38,4 +38,5 @@ __all__ = [
     "size",
     "sparkline",
     "when",
+    "wrapped",
 ]

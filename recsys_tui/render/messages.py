@@ -1,6 +1,7 @@
 """What goes to stderr for people, the JSON form of an error for programs, and the exit codes."""
 
 import sys
+import textwrap
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TextIO
@@ -55,4 +56,12 @@ def panel(title: str, facts: Mapping[str, Any], *, stream: TextIO | None = None)
     if title:
         terminal.write(terminal.styled(safe(title), "bold") + "\n")
     for name, value in facts.items():
-        terminal.write(f"  {terminal.styled(safe(name).ljust(column), 'dim')}  {human(value, ascii=terminal.ascii)}\n")
+        head = terminal.styled(safe(name).ljust(column), "dim")
+        lines = wrapped(human(value, ascii=terminal.ascii), terminal.width - column - 4)
+        terminal.write(f"  {head}  " + f"\n{'':{column + 4}}".join(lines) + "\n")
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return text, made safe, as lines of at most `width` characters, broken between words where that is possible."""
+    shown = safe(text)
+    return [shown] if len(shown) <= width else textwrap.wrap(shown, max(width, 20))

@@ -15,54 +15,110 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from store import arrow
-from store.importers.base import MAX_FIELD_BYTES, NO_TIME, Batch, Texts
+from store.importers.base import MAX_FIELD_BYTES, MAX_NUMBER, NO_TIME, Batch, Numbers, Texts
 from store.importers.dialect import Dialect
 from store.importers.values import epochs_of, ratings_of, times_of
 
 _SEPARATOR = b"\x1f"  # stands in for "::", since Arrow knows delimiters of one character only
 _TEXT = pa.dictionary(pa.int32(), pa.string())
+_Table = dict[str, Any]  # role to Arrow array
 
 
-def clean_batch(block: bytes, dialect: Dialect, line: int) -> Batch | None:
-    """Return the rows of a block, or None where it needs the exact path.
+class CleanBlocks:
+    """Reads the clean blocks of one text, and remembers how its columns could be read so far."""
 
-    Args:
-        block: whole lines of UTF-8, each ending with a line break.
-        dialect: how the text is written.
-        line: the number of the first line.
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        # where every byte belongs to a column that is read, it can be shown that ids are whole numbers and nothing else
+        self._numeric_ids = dialect.width == len(dialect.columns)
+        self._numeric_times = "time" in dialect.columns
+
+    def batch(self, block: bytes, line: int) -> Batch | None:
+        """Return the rows of a block, or None where it needs the exact path.
+
+        Args:
+            block: whole lines of UTF-8, each ending with a line break.
+            line: the number of the first line.
+        """
+        plain = _plain(block, self._dialect.delimiter)
+        table = None if plain is None else self._table(plain)
+        if plain is None or table is None or len(table["rating"]) != _lines(plain):  # blank lines are passed over
+            return None
+        ratings, faults = ratings_of(_texts(table["rating"]))
+        times, time_faults = _times(table.get("time"), len(ratings))
+        return Batch(
+            users=_ids(table["user"]),
+            items=_ids(table["item"]),
+            ratings=ratings,
+            times=times,
+            faults=np.where(faults > 0, faults, time_faults) if time_faults.any() else faults,
+            lines=range(line, line + len(ratings)),
+            raw=_line_reader(block),
+        )
+
+    def _table(self, block: bytes) -> _Table | None:
+        """Return role to array: with numbers where they read as such, else with dictionary-encoded text."""
+        if (b"x" in block and b"0x" in block) or (b"X" in block and b"0X" in block):  # Arrow reads 0x1F as a number; the exact path does not
+            self._numeric_ids = self._numeric_times = False
+        while True:
+            kinds = {"user": self._numeric_ids, "item": self._numeric_ids, "time": self._numeric_times}
+            try:
+                table = _parsed(block, self._dialect, {role: pa.int64() if is_number else _TEXT for role, is_number in kinds.items()})
+                if not self._numeric_ids or _is_canonical(table, len(block)):
+                    return table
+                self._numeric_ids = False
+            except pa.ArrowInvalid:
+                if self._numeric_ids:
+                    self._numeric_ids = False
+                elif self._numeric_times:
+                    self._numeric_times = False
+                else:
+                    return None  # ragged rows or undecodable text
+
+
+def _lines(block: bytes) -> int:
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == 10))  # five times as fast as `bytes.count` on short lines
+
+
+def _is_canonical(table: _Table, n_bytes: int) -> bool:
+    """Tell whether the numbers in a block have no leading zero, sign or space, so that they stand for their text.
+
+    Any such form is longer than the plain one, so it is enough that the digits, the ratings and one delimiter or line
+    break a field add up to the length of the block.
     """
-    plain = _plain(block, dialect.delimiter)
-    if plain is None:
-        return None
-    try:
-        table = _parsed(plain, dialect, time_type=pa.int64())
-    except pa.ArrowInvalid:
-        try:
-            table = _parsed(plain, dialect, time_type=_TEXT)
-        except pa.ArrowInvalid:
-            return None  # ragged rows or undecodable text
-    ratings, faults = ratings_of(_texts(table["rating"]))
-    times, time_faults = _times(table.get("time"), len(ratings))
-    return Batch(
-        users=_texts(table["user"]),
-        items=_texts(table["item"]),
-        ratings=ratings,
-        times=times,
-        faults=np.where(faults > 0, faults, time_faults),
-        lines=range(line, line + len(ratings)),
-        raw=_line_reader(block),
-    )
+    codes, texts = arrow.texts(table["rating"])
+    lengths = np.fromiter((len(text.encode()) for text in texts), np.int64, len(texts))
+    total = int(lengths @ np.bincount(codes, minlength=len(texts))) + len(codes) * len(table)
+    for role, column in table.items():
+        if role != "rating":
+            if column.null_count:  # an empty field; such blocks are rare
+                return False
+            values = arrow.times(column)
+            if role != "time" and (values.min() < 0 or values.max() > MAX_NUMBER):
+                return False
+            total += _digits(values)
+    return total == n_bytes
+
+
+def _digits(values: NDArray[np.int64]) -> int:
+    """Return how many characters numbers take in all."""
+    total, power, most = len(values) + int((values < 0).sum()), 10, int(np.abs(values).max())
+    magnitudes = np.abs(values) if values.min() < 0 else values
+    while power <= most:
+        total += int((magnitudes >= power).sum())
+        power *= 10
+    return total
 
 
 def _plain(block: bytes, delimiter: bytes) -> bytes | None:
     """Return a block without quotes and with a delimiter of one byte, or None where that cannot be had safely."""
-    if b"\0" in block or b"\n\n" in block or block.startswith(b"\n") or _has_long_line(block):
+    if b"\0" in block or _has_long_line(block):
         return None
     quotes = block.count(b'"')
     if quotes:
         # quotes around whole fields without delimiters, quotes and line breaks inside can simply be taken away
         block, pairs = _simple_quotes(delimiter).subn(rb"\1", block)
-        if 2 * pairs != quotes or b"\n\n" in block or block.startswith(b"\n"):
+        if 2 * pairs != quotes:
             return None
     if len(delimiter) > 1:
         if _SEPARATOR in block:
@@ -88,22 +144,21 @@ def _has_long_line(block: bytes) -> bool:
     return False
 
 
-def _parsed(block: bytes, dialect: Dialect, *, time_type: pa.DataType) -> dict[str, Any]:
-    """Return role to array; ids and ratings dictionary-encoded text."""
-    if time_type == pa.int64() and "time" in dialect.columns and (b"0x" in block or b"0X" in block):
-        raise pa.ArrowInvalid("Arrow reads 0x1F as a number; the exact path does not")
+def _parsed(block: bytes, dialect: Dialect, kinds: dict[str, pa.DataType]) -> _Table:
     names = [str(position) for position in range(dialect.width)]
-    types = {names[position]: time_type if role == "time" else _TEXT for role, position in dialect.columns.items()}
+    types = {names[position]: kinds.get(role, _TEXT) for role, position in dialect.columns.items()}
     delimiter = _SEPARATOR if len(dialect.delimiter) > 1 else dialect.delimiter
     table = csv.read_csv(
         pa.BufferReader(block),
-        csv.ReadOptions(column_names=names, block_size=len(block) + 1),
+        csv.ReadOptions(column_names=names, block_size=len(block) + 1, use_threads=False),
         csv.ParseOptions(delimiter=delimiter.decode(), quote_char=False, newlines_in_values=False),
-        csv.ConvertOptions(
-            column_types=types, include_columns=list(types), null_values=[""], strings_can_be_null=False
-        ),
+        csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[""], strings_can_be_null=False),
     )
     return {role: table[names[position]].combine_chunks() for role, position in dialect.columns.items()}
+
+
+def _ids(column: Any) -> Texts | Numbers:
+    return _texts(column) if isinstance(column, pa.DictionaryArray) else Numbers(arrow.times(column))
 
 
 def _times(column: Any, n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:

@@ -17,6 +17,7 @@ NO_TIME: int = int(np.iinfo(np.int64).min)  # an unknown time
 
 MAX_FIELD_BYTES = 1_000_000
 MAX_ID_BYTES = 512
+MAX_NUMBER = (1 << 23) - 1  # ids up to here are looked up in an array
 RAW_CHARACTERS = 2_000
 
 
@@ -70,12 +71,26 @@ class Texts(NamedTuple):
     codes: NDArray[np.int32]
     texts: list[str]
 
+    def text(self, row: int) -> str:
+        """Return the text of a row."""
+        return self.texts[self.codes[row]]
+
     @classmethod
     def of(cls, rows: Iterable[str]) -> "Texts":
         """Encode the texts of rows (n,)."""
         known: dict[str, int] = {}
         codes = [known.setdefault(text, len(known)) for text in rows]
         return cls(np.array(codes, np.int32), list(known))
+
+
+class Numbers(NamedTuple):
+    """A column of ids that are plain whole numbers: int64 (n,), from 0 to `MAX_NUMBER`; `str` of each is its text."""
+
+    values: NDArray[np.int64]
+
+    def text(self, row: int) -> str:
+        """Return the text of a row."""
+        return str(self.values[row])
 
 
 @dataclass
@@ -91,8 +106,8 @@ class Batch:
         raw: the text of row i, for the quarantine.
     """
 
-    users: Texts
-    items: Texts
+    users: Texts | Numbers
+    items: Texts | Numbers
     ratings: NDArray[np.float64]
     times: NDArray[np.int64]
     faults: NDArray[np.uint8]

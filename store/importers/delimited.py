@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from store import errors
-from store.importers.arrow_rows import clean_batch
+from store.importers.arrow_rows import CleanBlocks
 from store.importers.base import Batch, Fault, Title
 from store.importers.columns import check_mapping
 from store.importers.dialect import Dialect, detect
@@ -63,7 +63,7 @@ class BlockReader:
         """Begin at the first line of a text; `piece_bytes` is how much one odd row sends down the exact path."""
         self._dialect = dialect
         self._piece_bytes = piece_bytes
-        self._fast = fast
+        self._clean_blocks = CleanBlocks(dialect) if fast else None
         self._line = 1
         self._carry = b""  # the beginning of a record that was not complete in its block
         self._header = dialect.has_header
@@ -85,7 +85,7 @@ class BlockReader:
             yield batch if batch is not None else self._exact(piece, final=final and end == len(block))
 
     def _clean(self, text: bytes) -> Batch | None:
-        batch = clean_batch(text, self._dialect, self._line) if self._fast and text else None
+        batch = self._clean_blocks.batch(text, self._line) if self._clean_blocks and text else None
         if batch is not None:
             self._line += len(batch)
         return batch

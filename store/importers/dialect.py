@@ -55,7 +55,8 @@ def detect(block: bytes, mapping: Mapping[str, str], *, source: str) -> Dialect:
     if not rows:
         raise errors.DataRefused(f"{source} has no row with balanced quotes", hint="is it a table with a row a line?")
     first = tuple(field.decode("utf-8", "replace").strip() for field in rows[0])
-    if _is_header(first, rows[1:], mapping):
+    has_header = _is_header(first, rows[1:], mapping)
+    if has_header:
         columns = find_columns(first, mapping, source=source)
         width, names, body = len(first), first, rows[1:]
     else:
@@ -65,7 +66,7 @@ def detect(block: bytes, mapping: Mapping[str, str], *, source: str) -> Dialect:
     body = [row for row in body if len(row) == width]
     if "time" in columns and "time" not in mapping and not _reads_as_time(body, columns["time"]):
         del columns["time"]
-    return Dialect(delimiter, width, columns, names, names == first)
+    return Dialect(delimiter, width, columns, names, has_header)
 
 
 def _delimiter(lines: Sequence[bytes]) -> bytes:

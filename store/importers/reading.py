@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store.ids import IdTable
-from store.importers.base import MAX_ID_BYTES, Batch, Fault, Texts
+from store.importers.base import MAX_ID_BYTES, Batch, Fault, Numbers, Texts
 from store.scales import Acceptance, decide
 from store.spool import Rows, Spool
 
@@ -68,8 +68,10 @@ class Reader:
         batch.faults[outside] = Fault.OUTSIDE_SCALE
 
 
-def _judged(batch: Batch, column: Texts, table: IdTable, missing: Fault, too_long: Fault) -> NDArray[np.int64]:
+def _judged(batch: Batch, column: Texts | Numbers, table: IdTable, missing: Fault, too_long: Fault) -> NDArray[np.int64]:
     """Mark rows whose id cannot be one; return the dense ids of the column's distinct texts, 0 where not known yet."""
+    if isinstance(column, Numbers):  # a number is a sound id, and has an index of its own
+        return np.zeros(0, np.int64)
     ids = table.find(column.texts)
     faults = np.zeros(len(ids), np.uint8)
     for position in np.flatnonzero(ids == 0).tolist():
@@ -86,9 +88,11 @@ def _judged(batch: Batch, column: Texts, table: IdTable, missing: Fault, too_lon
 
 
 def _numbered(
-    column: Texts, ids: NDArray[np.int64], sound: NDArray[np.int64] | slice, table: IdTable
+    column: Texts | Numbers, ids: NDArray[np.int64], sound: NDArray[np.int64] | slice, table: IdTable
 ) -> NDArray[np.int64]:
     """Return the dense ids of the sound rows; an id that no sound row names is not numbered at all."""
+    if isinstance(column, Numbers):
+        return table.number_values(column.values[sound])
     codes = column.codes[sound]
     used = np.zeros(len(ids), np.bool_)
     used[codes] = True

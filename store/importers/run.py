@@ -210,8 +210,8 @@ def _shown(batch: Batch, most: int) -> list[dict[str, Any]]:
     return [
         {
             "line": batch.lines[row],
-            "user": batch.users.texts[batch.users.codes[row]],
-            "item": batch.items.texts[batch.items.codes[row]],
+            "user": batch.users.text(row),
+            "item": batch.items.text(row),
             "rating": None if np.isnan(batch.ratings[row]) else float(batch.ratings[row]),
             "time": None if batch.times[row] == NO_TIME else int(batch.times[row]),
             "reason": Fault(int(batch.faults[row])).reason,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from store import errors
 from store.importers.source import Source
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 4 << 20
+_FIRST_BYTES = 1 << 20
 _LONGEST_LINE = 64 << 20
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _FORMATS = (
@@ -65,13 +66,15 @@ def text_blocks(source: Source, *, size: int = BLOCK_BYTES) -> Iterator[bytes]:
     Raises:
         DataRefused: no line break in 64 MB.
     """
-    block = source.read(size)
+    step = min(size, _FIRST_BYTES)
+    block = source.read(step)
     encoding, mark = encoding_of(block)
     decode = _decoder(encoding)
     block, carry = block[mark:], b""
     while block:
         text = carry + decode(block)
-        block = source.read(size)
+        step = min(size, 2 * step)
+        block = source.read(step)
         if block and text.endswith(b"\r"):  # the "\n" that belongs to it may follow
             text, held = text[:-1], b"\r"
         else:

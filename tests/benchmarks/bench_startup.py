@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.cli import environment, run as command
+from tests.cli import environment
+from tests.cli import run as command
 
 ROOT = Path(__file__).parents[2]
 GOALS = {"--version": 0.12, "--help": 0.25, "recommend": 0.8}

@@ -278,7 +278,9 @@ BAD = {
     "a wide scale without steps": table(*GRID, RNG.uniform(-1e6, 1e6, 120), scale=Scale(-1e6, 1e6, None)),
     "a narrow scale": table(*GRID, RNG.uniform(0, 1e-3, 120), scale=Scale(0.0, 1e-3, None)),
     "genres that nobody has": table(
-        *GRID, RNG.integers(1, 6, 120), features=ItemFeatures(np.zeros((12, 3), np.uint8), ("a", "b", "c"), np.zeros(12, np.int16))
+        *GRID,
+        RNG.integers(1, 6, 120),
+        features=ItemFeatures(np.zeros((12, 3), np.uint8), ("a", "b", "c"), np.zeros(12, np.int16)),
     ),
 }
 
@@ -309,11 +311,13 @@ def test_divergence_is_an_error_that_says_what_to_do(data):
 
 
 def frame(rows):
-    return pd.DataFrame({
-        "user_id": [rows.users.text(user) for user in rows.user_index],
-        "movie_id": [rows.items.text(item) for item in rows.item_index],
-        "rating": rows.ratings,
-    })
+    return pd.DataFrame(
+        {
+            "user_id": [rows.users.text(user) for user in rows.user_index],
+            "movie_id": [rows.items.text(item) for item in rows.item_index],
+            "rating": rows.ratings,
+        }
+    )
 
 
 def test_data_frames_in_and_text_ids_out(make, data):

@@ -1,0 +1,82 @@
+"""The compiled loops against their definitions in NumPy."""
+
+import numpy as np
+import pytest
+
+from engine.kernels import Rows, Side, descend, over_rows, solve_rows, squared_errors
+from engine.resources import thread_limit
+
+
+def problem(n_rows=23, n_others=40, d=19, seed=0):
+    """Rows of 0 to n_others ratings, so that both ways to solve occur, and rows without any."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, n_others + 1, n_rows)
+    lengths[:3] = 0, 1, n_others
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    others = np.concatenate([np.sort(rng.permutation(n_others)[:n]) for n in lengths]).astype(np.int32)
+    rows = Rows(starts, others, rng.normal(3, 1, len(others)).astype(np.float32))
+    offsets, design = rng.normal(3, 1, n_others), rng.normal(0, 1, (n_others, d))
+    uncertainty = rng.random((n_others, d)) / 10
+    return rows, Side(*(array.astype(np.float32) for array in (offsets, design, uncertainty))), rng.random(d) + 0.5
+
+
+def by_definition(rows, side, ridge, noise, row):
+    span = slice(rows.starts[row], rows.starts[row + 1])
+    others = rows.others[span]
+    known = side.design[others].astype(np.float64)
+    left = rows.ratings[span].astype(np.float64) - side.offsets[others]
+    inverse = np.linalg.inv(known.T @ known + np.diag(ridge + side.uncertainty[others].sum(axis=0, dtype=np.float64)))
+    return inverse @ known.T @ left, noise * np.diag(inverse)
+
+
+@pytest.mark.parametrize("d", [1, 2, 16, 17, 51])
+def test_rows_are_ridge_regressions(d):
+    rows, side, ridge = problem(d=d)
+    vectors, variances = np.empty((2, 23, d), np.float32)
+    over_rows(solve_rows, rows.starts, rows, side, ridge, 0.7, vectors, variances)
+    for row in range(23):
+        vector, variance = by_definition(rows, side, ridge, 0.7, row)
+        np.testing.assert_allclose(vectors[row], vector, rtol=2e-5, atol=2e-6)
+        np.testing.assert_allclose(variances[row], variance, rtol=2e-5)
+
+
+def test_threads_change_nothing():
+    rows, side, ridge = problem(n_rows=200)
+    found = []
+    for threads in (1, 2):
+        vectors, variances = np.empty((2, 200, 19), np.float32)
+        with thread_limit(threads):
+            over_rows(solve_rows, rows.starts, rows, side, ridge, 0.7, vectors, variances)
+        found.append((vectors, variances))
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_no_rows_at_all():
+    nothing = Rows(np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+    _, side, ridge = problem()
+    vectors, variances = np.empty((2, 0, 19), np.float32)
+    over_rows(solve_rows, nothing.starts, nothing, side, ridge, 0.7, vectors, variances)
+
+
+def test_errors_and_doubts_of_a_row():
+    rows, side, _ = problem()
+    rng = np.random.default_rng(1)
+    vectors, variances = rng.normal(size=(23, 19)).astype(np.float32), rng.random((23, 19)).astype(np.float32)
+    sums = np.empty((23, 2))
+    over_rows(squared_errors, rows.starts, rows, side, vectors, variances, sums)
+    for row in range(23):
+        span = slice(rows.starts[row], rows.starts[row + 1])
+        others, v, t = rows.others[span], vectors[row].astype(np.float64), variances[row]
+        z, s = side.design[others].astype(np.float64), side.uncertainty[others]
+        left = rows.ratings[span] - side.offsets[others] - z @ v
+        assert sums[row, 0] == pytest.approx(np.sum(left**2), rel=1e-4)
+        assert sums[row, 1] == pytest.approx(np.sum(t * z**2 + s * v**2 + s * t), rel=1e-4)
+
+
+def test_one_step_of_descent_by_hand():
+    # e = 2 - 0.5 - 0.25 - 0.1·0.2 = 1.23; b_u' = 0.9·0.5 + 0.5·1.23 with rate 0.5 and penalty 0.2
+    users, items = np.array([[0.5, 0.1]], np.float32), np.array([[0.25, 0.2]], np.float32)
+    triples = (np.zeros(1, np.int32), np.zeros(1, np.int32), np.array([2.0], np.float32))
+    descend(np.zeros(1, np.int64), triples, users, items, 0.5, 0.2)
+    np.testing.assert_allclose(users, [[0.9 * 0.5 + 0.615, 0.9 * 0.1 + 0.615 * 0.2]], rtol=1e-6)
+    np.testing.assert_allclose(items, [[0.9 * 0.25 + 0.615, 0.9 * 0.2 + 0.615 * 0.1]], rtol=1e-6)
