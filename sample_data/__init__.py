@@ -1,0 +1,1 @@
+"""Invented ratings with the structure of real ones; see README.md here."""

@@ -4,6 +4,8 @@
 nor bits.
 """
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -16,10 +18,15 @@ def times(column: pa.Array) -> NDArray[np.int64]:
     values = np.frombuffer(column.buffers()[1], np.int64, len(column), 8 * column.offset)
     if not column.null_count:
         return values
-    missing = np.from_dlpack(column.is_null().cast(pa.uint8())).view(np.bool_)
+    missing = numbers(column.is_null().cast(pa.uint8())).view(np.bool_)
     return np.where(missing, NO_TIME, values)
+
+
+def numbers(column: pa.Array) -> NDArray[Any]:
+    """Return a column (n,) of numbers without nulls."""
+    return np.from_dlpack(column)
 
 
 def texts(column: pa.DictionaryArray) -> tuple[NDArray[np.int32], list[str]]:
     """Return codes (n,) and the distinct texts of a dictionary-encoded column without nulls."""
-    return np.from_dlpack(column.indices), column.dictionary.to_pylist()
+    return numbers(column.indices), column.dictionary.to_pylist()

@@ -57,8 +57,8 @@ class Page:
     def of(cls, part: Any) -> "Page":
         """Take over an Arrow table of the four columns."""
         user, item, rating, at = (part.column(position) for position in range(4))
-        ids = (np.from_dlpack(column).astype(np.int32) for column in (user, item))
-        return cls(*ids, np.from_dlpack(rating).astype(np.float32), arrow.times(at))
+        users, items = (arrow.numbers(column).astype(np.int32) for column in (user, item))
+        return cls(users, items, arrow.numbers(rating).astype(np.float32), arrow.times(at))
 
     @property
     def columns(self) -> tuple[NDArray[Any], ...]:
@@ -76,7 +76,7 @@ def read_all(database: Database) -> RatingRows:
         users, user_texts = _ids(cursor, "SELECT id, user FROM users ORDER BY id")
         items, item_texts = _ids(cursor, "SELECT id, item FROM items ORDER BY id")
     columns = [list(column) for column in zip(*(page.columns for part in parts for page in part), strict=True)]
-    del parts
+    parts.clear()
     user_ids, item_ids, ratings, times = (_joined(columns, at, dtype) for at, dtype in enumerate("iifq"))
     rated = np.zeros(max(users.max(initial=0), user_ids.max(initial=0)) + 1, np.bool_)
     rated[user_ids] = True
@@ -191,7 +191,7 @@ def _ids(cursor: Any, query: str) -> tuple[NDArray[np.int64], list[str]]:
     table = cursor.fetch_arrow_table().combine_chunks()
     if not table.num_rows:
         return np.zeros(0, np.int64), []
-    return np.from_dlpack(table.column(0).chunk(0)), table.column(1).to_pylist()
+    return arrow.numbers(table.column(0).chunk(0)), table.column(1).to_pylist()
 
 
 def _joined(columns: list[list[NDArray[Any]]], position: int, dtype: str) -> NDArray[Any]:

@@ -80,12 +80,17 @@ def decoding(path: Path) -> Iterator[None]:
         raise errors.Damaged(f"{path}: a row is not as it was written ({error})", hint=_RESTORE) from error
 
 
-class _Connection(sqlite3.Connection):
-    """A connection that can be referred to weakly, so that it ends with its thread."""
+class _Held:
+    """The connection of one thread, closed when the thread ends: left to itself it would wait for the collector."""
+
+    def __init__(self, connection: sqlite3.Connection, generation: int) -> None:
+        self.connection, self.generation = connection, generation
+
+    def close(self) -> None:
+        self.connection.close()
 
     def __del__(self) -> None:
-        with suppress(sqlite3.Error):  # one that never opened
-            self.close()
+        self.close()
 
 
 class Database:
@@ -202,16 +207,16 @@ class Database:
 
     def _connection(self) -> sqlite3.Connection:
         """Return this thread's connection, opening it where there is none."""
-        generation, connection = getattr(self._local, "held", (None, None))
-        if connection is None or generation != self._gate.generation:
-            connection = self._connect()
+        held: _Held | None = getattr(self._local, "held", None)
+        if held is None or held.generation != self._gate.generation:
+            held = _Held(self._connect(), self._gate.generation)
             for pragma in self._pragmas():
-                connection.execute(pragma)
-            self._gate.add(connection)
-            self._local.held = (self._gate.generation, connection)
-        return connection
+                held.connection.execute(pragma)
+            self._gate.add(held)
+            self._local.held = held
+        return held.connection
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> sqlite3.Connection:
         self._refuse_missing()
         return sqlite3.connect(
             self.path,
@@ -219,7 +224,6 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
-            factory=_Connection,
         )
 
     def _refuse_missing(self) -> None:

@@ -56,6 +56,7 @@ def check_policy(policy: str) -> Policy:
     Raises:
         UsageRefused: there is none of this name.
     """
+    known: Policy
     for known in get_args(Policy):
         if policy == known:
             return known

@@ -1,8 +1,8 @@
 """The bulk write path: rows in key order go into `ratings` a batch at a time, each batch one transaction.
 
-A transaction holds everything that belongs to its rows: the ratings, what they replaced, the revision of the data and of
-the users touched, the scale, and the counters of the import. So whenever the process dies, the counters of the import
-tell exactly what is stored.
+A transaction holds everything that belongs to its rows: the ratings, what they replaced, the revision of the data and
+of the users touched, the scale, and the counters of the import. So whenever the process dies, the counters of the
+import tell exactly what is stored.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ BATCH_ROWS = 128 * 1024
 _MATCHES = "staged.rows s CROSS JOIN ratings r ON r.user = s.user AND r.item = s.item"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Counts:
     """Rows by what became of them."""
 
@@ -36,11 +36,8 @@ class Counts:
         """All rows."""
         return self.stored + self.updated + self.unchanged
 
-    def __iadd__(self, other: "Counts") -> "Counts":
-        self.stored += other.stored
-        self.updated += other.updated
-        self.unchanged += other.unchanged
-        return self
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.stored + other.stored, self.updated + other.updated, self.unchanged + other.unchanged)
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,8 @@ def store_batch(database: Database, staged: Staged, *, import_id: int, rule: Rul
     Raises:
         Busy, NoSpace, NoPermission: nothing of the batch is stored.
     """
-    with database.read() as db:  # keeps the connection, and the image attached to it, until the transaction is over
-        pages.load(db, staged.image)
+    with database.read() as connection:  # kept, with the image attached to it, until the transaction is over
+        pages.load(connection, staged.image)
         with database.write() as db:
             counts, users = _merge(db, staged, import_id, rule)
             if users:
@@ -131,12 +128,13 @@ def _merge(db: Connection, staged: Staged, import_id: int, rule: Rule) -> tuple[
     counts = _foreseen(db, staged, rule)
     if counts.updated:
         db.execute(
-            f"INSERT INTO replaced SELECT ?, r.user, r.item, r.rating, r.at, r.import FROM {_MATCHES} WHERE {rule.changes}",
+            "INSERT INTO replaced SELECT ?, r.user, r.item, r.rating, r.at, r.import "
+            f"FROM {_MATCHES} WHERE {rule.changes}",
             (import_id,),
         )
         db.execute(  # reads the replaced rows as r: the same values, without reading the table that is written
-            f"INSERT OR REPLACE INTO ratings SELECT s.user, s.item, {rule.rating}, {rule.at}, r.import FROM staged.rows s "
-            "CROSS JOIN replaced r ON r.import = ? AND r.user = s.user AND r.item = s.item",
+            f"INSERT OR REPLACE INTO ratings SELECT s.user, s.item, {rule.rating}, {rule.at}, r.import "
+            "FROM staged.rows s CROSS JOIN replaced r ON r.import = ? AND r.user = s.user AND r.item = s.item",
             (import_id,),
         )
     if counts.stored:

@@ -1,9 +1,9 @@
 """Rows as the bytes of an SQLite database: how millions of them reach SQLite without an object or a bind call for each.
 
-NumPy lays the rows out in SQLite's own file format (https://www.sqlite.org/fileformat.html, frozen since 2004) with cells
-of one size; SQLite then reads the image as an attached in-memory database, and `INSERT … SELECT` moves the rows inside
-its own machine. That takes about half the time of binding four values a row, in C or not, and the merge with rows that
-exist already is plain SQL.
+NumPy lays the rows out in SQLite's own file format (https://www.sqlite.org/fileformat.html, frozen since 2004) with
+cells of one size; SQLite then reads the image as an attached in-memory database, and `INSERT … SELECT` moves the rows
+inside its own machine. No value is bound by a call, not even in C, and the merge with rows that exist already is
+plain SQL.
 """
 
 import struct
@@ -49,7 +49,8 @@ def image(user: NDArray[Any], item: NDArray[Any], rating: NDArray[Any], at: NDAr
     """Return a database with one table `rows (user, item, rating, at)` as bytes, the rows in the given order.
 
     Args:
-        user, item: integers (n,) below 2**31, 1 <= n <= `MOST_ROWS`.
+        user: integers (n,) below 2**31, 1 <= n <= `MOST_ROWS`.
+        item: integers (n,) below 2**31.
         rating: float64 (n,), finite.
         at: int64 (n,); there is no NULL, so the reader must know what stands for it.
     """
@@ -116,9 +117,8 @@ def _first_page(n_pages: int) -> bytes:
     record = bytes([1 + len(types)]) + types + values
     cell = _varint(len(record)) + b"\1" + record
     # the schema's version is the root's page number: a connection reads the schema anew when the root has moved
-    header = struct.pack(
-        ">16sH6B12I20x2I", b"SQLite format 3\0", PAGE, 1, 1, 0, 64, 32, 32, 1, n_pages, 0, 0, n_pages, 4, 0, 0, 1, 0, 0, 0, 1, 3_040_001
-    )  # fmt: skip
+    numbers = [PAGE, 1, 1, 0, 64, 32, 32, 1, n_pages, 0, 0, n_pages, 4, 0, 0, 1, 0, 0, 0, 1, 3_040_001]
+    header = struct.pack(">16sH6B12I20x2I", b"SQLite format 3\0", *numbers)
     leaf = struct.pack(">BHHHBH", _LEAF_KIND, 0, 1, PAGE - len(cell), 0, PAGE - len(cell))
     return (header + leaf).ljust(PAGE - len(cell), b"\0") + cell
 

@@ -99,7 +99,8 @@ def put(database: Database, user: str, item: str, value: float, at: int | None =
 
     Args:
         database: the store.
-        user, item: text ids; the item must be in the catalogue.
+        user: text id, created where unknown.
+        item: text id, in the catalogue.
         value: a rating on the scale of the database (0.5 to 5 before the first rating).
         at: when it was given, in seconds since 1970 UTC; None for `now`.
         now: the current time in seconds.

@@ -111,7 +111,8 @@ def decide(ratings: "NDArray[np.float64]") -> Acceptance:
 def shown(before: StoredScale | None, taken: Acceptance, values: Collection[float]) -> StoredScale:
     """Return the scale to report once these ratings are stored beside those that made `before`.
 
-    Of the stars, the lower end is 1 until a value below 1 is stored. The step is 1, 0.5 or None, whichever all values fit.
+    Of the stars, the lower end is 1 until a value below 1 is stored. The step is 1 or 0.5 where all values fit it, else
+    None.
 
     Args:
         before: what was reported so far, None for none.

@@ -169,7 +169,7 @@ def _stable_order(keys: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _write(file: int, column: NDArray[Any], offset: int) -> int:
-    data = memoryview(column).cast("B")
+    data = column.view(np.uint8).data
     written = 0
     while written < len(data):
         written += os.pwrite(file, data[written:], offset + written)

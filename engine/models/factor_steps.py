@@ -14,18 +14,17 @@ if TYPE_CHECKING:
 
 
 class Biases(NamedTuple):
-    """Effects of items, and of users on what the items leave, with the variances behind them.
+    """Where the biases start, and how much they vary.
 
     Attributes:
-        items: float32 (n_items,).
-        users: float32 (n_users,).
-        item_spread, user_spread: variance between items (users), and within.
+        items: float32 (n_items,), damped effects.
+        between_items: prior variance of the items' biases.
+        between_users: the same of the users'.
     """
 
     items: NDArray[np.float32]
-    users: NDArray[np.float32]
-    item_spread: Spread
-    user_spread: Spread
+    between_items: float
+    between_users: float
 
 
 class Prepared(NamedTuple):
@@ -57,22 +56,30 @@ class Prepared(NamedTuple):
 
 
 def damped_biases(train: Interactions, facts: TrainingFacts) -> Biases:
-    """Estimate the items' effects first, then the users' effects on the remainder, each damped as the data call for."""
-    item_spread = spread(facts.item_counts, facts.item_sums, facts.mean, facts.variance)
-    items = shrunk_effects(facts.item_counts, facts.item_sums, facts.mean, item_spread)
+    """Estimate the items' effects first, then the users' effects on the remainder, damped as the data call for.
+
+    Before anything is learned, all of the ratings' variance counts as noise.
+    """
+    of_items = _at_least_a_little(spread(facts.item_counts, facts.item_sums, facts.mean, facts.variance), facts)
+    items = shrunk_effects(facts.item_counts, facts.item_sums, facts.mean, of_items)
     left = train.ratings - np.float32(facts.mean) - items[train.item_index]
     sums = np.bincount(train.user_index, left, train.n_users)
-    level, variance = (
-        (float(left.mean(dtype=np.float64)), float(left.var(dtype=np.float64))) if len(left) else (0.0, 0.0)
-    )
-    user_spread = spread(facts.user_counts, sums, level, variance)
-    return Biases(items, shrunk_effects(facts.user_counts, sums, 0.0, user_spread), item_spread, user_spread)
+    level, variance = (float(f(left, dtype=np.float64)) if len(left) else 0.0 for f in (np.mean, np.var))
+    of_users = _at_least_a_little(spread(facts.user_counts, sums, level, variance), facts)
+    return Biases(items, of_items.between, of_users.between)
 
 
-def spectral_directions(data: Prepared, n_factors: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def _at_least_a_little(found: Spread, facts: TrainingFacts) -> Spread:
+    """Return the variance between groups, a hundredth of all variance at least: people and films do differ."""
+    return Spread(max(found.between, 0.01 * facts.variance), facts.variance)
+
+
+def spectral_directions(
+    train: Interactions, left: NDArray[np.float32], n_factors: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Return users' coordinates (n_users, n_factors) along the main directions of the residuals, each of unit size.
 
-    The residuals are scaled by 1/√(count + 5) of user and item, so that rare ones, which are mostly noise, do not make
+    The residuals `left` (n,) are scaled by 1/√(count + 5) of user and item, so that rare ones, which are mostly noise, do not make
     directions of their own, and their leading left singular vectors are found by two steps of subspace iteration.
     A direction that the data do not have is zero, and stays so: the rank never exceeds what there is to learn.
 
@@ -80,12 +87,10 @@ def spectral_directions(data: Prepared, n_factors: int, rng: np.random.Generator
     """
     from scipy.sparse import csr_array
 
-    train, biases = data.train, data.biases
     of_user = 1 / np.sqrt(_RARE + train.user_counts).astype(np.float32)
     of_item = 1 / np.sqrt(_RARE + train.item_counts).astype(np.float32)
-    left = train.ratings - np.float32(data.facts.mean) - biases.items[train.item_index] - biases.users[train.user_index]
-    left *= of_user[train.user_index] * of_item[train.item_index]
-    residuals = csr_array((left, train.item_index, train.indptr), shape=(train.n_users, train.n_items))
+    scaled = left * of_user[train.user_index] * of_item[train.item_index]
+    residuals = csr_array((scaled, train.item_index, train.indptr), shape=(train.n_users, train.n_items))
     across = residuals.T.tocsr()  # (n_items, n_users)
     width = min(n_factors + _SPARE, train.n_users, train.n_items)
     basis = rng.standard_normal((train.n_users, width), np.float32)

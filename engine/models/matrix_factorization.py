@@ -112,18 +112,20 @@ class MatrixFactorizationModel(LinearModel):
         self.facts = facts = data.facts
         shape = (len(facts.users), len(facts.items), 1 + self.config.n_factors)
         self._best, self._stale = np.finfo(np.float64).max, 0
-        self._take_noise(data.biases.user_spread.within)
+        self._take_noise(facts.variance)
         self.offsets = np.float32(facts.mean) + data.biases.items
         self.design, self.uncertainty = np.zeros(shape[1:], np.float32), np.zeros(shape[1:], np.float32)
         self.design[:, 0] = 1.0
         start = np.full(self.config.n_factors, self._start_variance())
-        self._solve_users(data, self._ridge(data.biases.user_spread.between, start))
+        self._solve_users(data, self._ridge(data.biases.between_users, start))
 
     def _start_factors(self, data: Prepared, rng: np.random.Generator) -> None:
         """Give factors their first values: main directions of the residuals for ALS, small random numbers for SGD."""
         n_factors, size = self.config.n_factors, np.float32(self._start_variance() ** 0.5)
         if self.config.solver == "als":
-            users = spectral_directions(data, n_factors, rng) * size
+            train = data.train
+            left = train.ratings - self.offsets[train.item_index] - self.user_vectors[train.user_index, 0]
+            users = spectral_directions(train, left, n_factors, rng) * size
             self._user_variances = np.zeros_like(self._user_variances)
         else:
             users = rng.standard_normal((len(self.facts.users), n_factors), np.float32) * (_SGD_START * size)
@@ -139,11 +141,11 @@ class MatrixFactorizationModel(LinearModel):
         users = self.user_vectors.copy()
         offsets = np.float32(self.facts.mean) + users[:, 0]
         users[:, 0] = 1.0
-        ridge = self._ridge(data.biases.item_spread.between, of_items)
+        ridge = self._ridge(data.biases.between_items, of_items)
         users_fixed = Side(offsets, users, self._user_variances)
         self.design, self.uncertainty = solve_side(data.by_item, users_fixed, ridge, self._noise)
         self._split_items()
-        self._solve_users(data, self._ridge(data.biases.user_spread.between, of_users))
+        self._solve_users(data, self._ridge(data.biases.between_users, of_users))
 
     def _turn_axes(self, data: Prepared) -> None:
         """Rotate both sides to their principal axes; products of factors stay what they are."""
@@ -160,11 +162,11 @@ class MatrixFactorizationModel(LinearModel):
             return start, start
         of_items = second_moments(self.design[:, 1:], self.uncertainty[:, 1:], self.facts.item_counts)
         of_users = second_moments(self.user_vectors[:, 1:], self._user_variances[:, 1:], self.facts.user_counts)
-        return np.maximum(of_items, 1e-9 * start), np.maximum(of_users, 1e-9 * start)
+        return np.maximum(of_items, _LEAST_SHARE * start), np.maximum(of_users, _LEAST_SHARE * start)
 
     def _ridge(self, of_bias: float, of_factors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return noise / prior variance, (1 + n_factors,)."""
-        return self._noise / np.concatenate([[max(of_bias, 1e-6 * self._noise)], of_factors])
+        return self._noise / np.concatenate([[max(of_bias, _LEAST_SHARE * self._noise)], of_factors])
 
     def _descend(self, data: Prepared, rng: np.random.Generator) -> None:
         """Make one epoch of SGD over the ratings in a new order, then solve the users for the items it found.
@@ -225,7 +227,8 @@ class MatrixFactorizationModel(LinearModel):
         return float((_PRIOR * max(self.facts.variance, self._least_noise()) / self.config.n_factors) ** 0.5)
 
     def _take_noise(self, estimate: float) -> None:
-        self._noise = self.config.regularization * max(estimate, self._least_noise())
+        """Set the noise: at least what rounding makes, and at most, however wide the priors, what there is to explain."""
+        self._noise = self.config.regularization * max(min(estimate, self.facts.variance), self._least_noise())
 
     def _least_noise(self) -> float:
         """Return the variance that rounding to the scale's steps makes, step² / 12: no rating can be known better."""
@@ -269,6 +272,7 @@ class MatrixFactorizationModel(LinearModel):
 
 _PRIOR = 1.0
 _EPOCHS_WITH_FIXED_PRIOR = 3  # factors are estimated before their variances are
+_LEAST_SHARE = 1e-9  # keeps a prior that has faded to nothing from being divided by
 _PATIENCE = 3
 _SGD_START = np.float32(0.07)  # small, so that strong directions grow first
 _SGD_PENALTY = 0.06

@@ -58,12 +58,18 @@ class CleanBlocks:
 
     def _table(self, block: bytes) -> _Table | None:
         """Return role to array: with numbers where they read as such, else with dictionary-encoded text."""
-        if (b"x" in block and b"0x" in block) or (b"X" in block and b"0X" in block):  # Arrow reads 0x1F as a number; the exact path does not
+        if (b"x" in block and b"0x" in block) or (
+            b"X" in block and b"0X" in block
+        ):  # Arrow reads 0x1F as a number; the exact path does not
             self._numeric_ids = self._numeric_times = False
         while True:
             kinds = {"user": self._numeric_ids, "item": self._numeric_ids, "time": self._numeric_times}
             try:
-                table = _parsed(block, self._dialect, {role: pa.int64() if is_number else _TEXT for role, is_number in kinds.items()})
+                table = _parsed(
+                    block,
+                    self._dialect,
+                    {role: pa.int64() if is_number else _TEXT for role, is_number in kinds.items()},
+                )
                 if not self._numeric_ids or _is_canonical(table, len(block)):
                     return table
                 self._numeric_ids = False
@@ -77,7 +83,9 @@ class CleanBlocks:
 
 
 def _lines(block: bytes) -> int:
-    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == 10))  # five times as fast as `bytes.count` on short lines
+    return int(
+        np.count_nonzero(np.frombuffer(block, np.uint8) == 10)
+    )  # five times as fast as `bytes.count` on short lines
 
 
 def _is_canonical(table: _Table, n_bytes: int) -> bool:
@@ -152,7 +160,9 @@ def _parsed(block: bytes, dialect: Dialect, kinds: dict[str, pa.DataType]) -> _T
         pa.BufferReader(block),
         csv.ReadOptions(column_names=names, block_size=len(block) + 1, use_threads=False),
         csv.ParseOptions(delimiter=delimiter.decode(), quote_char=False, newlines_in_values=False),
-        csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[""], strings_can_be_null=False),
+        csv.ConvertOptions(
+            column_types=types, include_columns=list(types), null_values=[""], strings_can_be_null=False
+        ),
     )
     return {role: table[names[position]].combine_chunks() for role, position in dialect.columns.items()}
 

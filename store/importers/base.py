@@ -73,7 +73,7 @@ class Texts(NamedTuple):
 
     def text(self, row: int) -> str:
         """Return the text of a row."""
-        return self.texts[self.codes[row]]
+        return self.texts[int(self.codes[row])]
 
     @classmethod
     def of(cls, rows: Iterable[str]) -> "Texts":
@@ -128,7 +128,12 @@ class Title(NamedTuple):
 
 
 class Importer(Protocol):
-    """Reads one format. `mapping` tells which column became user, item, rating and time; `file` names the ratings file."""
+    """Reads one format.
+
+    Attributes:
+        mapping: which column became user, item, rating and time.
+        file: the name of the file with the ratings.
+    """
 
     mapping: dict[str, str]
     file: str

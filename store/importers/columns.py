@@ -7,28 +7,24 @@ from store import errors
 
 ROLES = ("user", "item", "rating", "time")
 # in order of preference: Amazon's data has both reviewTime ("01 1, 2014") and unixReviewTime, both asin and parent_asin
-SYNONYMS: dict[str, tuple[str, ...]] = {
-    "user": (
-        "user", "userid", "reviewerid", "reviewuserid", "customerid", "visitorid", "memberid", "accountid", "profileid",
-        "raterid", "authorid", "viewerid", "readerid", "listenerid", "playerid", "uid", "username", "reviewer", "customer",
-        "member", "rater", "userno", "usernumber", "u",
-    ),
-    "item": (
-        "item", "itemid", "movieid", "parentasin", "asin", "productid", "isbn", "bookid", "trackid", "songid", "artistid",
-        "albumid", "gameid", "animeid", "mangaid", "recipeid", "businessid", "articleid", "contentid", "videoid", "filmid",
-        "showid", "jokeid", "beerid", "listingid", "iid", "mid", "sku", "movie", "product", "book", "track", "song", "artist",
-        "game", "film", "itemno", "i",
-    ),
-    "rating": (
-        "rating", "ratings", "overall", "score", "stars", "starrating", "userrating", "bookrating", "reviewrating",
-        "reviewscore", "reviewoverall", "itemrating", "movierating", "ratingvalue", "rate", "star", "grade", "value",
-        "preference", "r",
-    ),
-    "time": (
-        "timestamp", "time", "unixreviewtime", "unixtime", "ratingtimestamp", "reviewtimestamp", "ts", "epoch", "at",
-        "datetime", "ratedat", "createdat", "updatedat", "date", "ratingdate", "reviewdate", "reviewtime", "created", "t",
-    ),
-}  # fmt: skip
+SYNONYMS = {
+    role: tuple(names.split())
+    for role, names in {
+        "user": """
+            user userid reviewerid reviewuserid customerid visitorid memberid accountid profileid raterid authorid viewerid
+            readerid listenerid playerid uid username reviewer customer member rater userno usernumber u""",
+        "item": """
+            item itemid movieid parentasin asin productid isbn bookid trackid songid artistid albumid gameid animeid mangaid
+            recipeid businessid articleid contentid videoid filmid showid jokeid beerid listingid iid mid sku movie product
+            book track song artist game film itemno i""",
+        "rating": """
+            rating ratings overall score stars starrating userrating bookrating reviewrating reviewscore reviewoverall
+            itemrating movierating ratingvalue rate star grade value preference r""",
+        "time": """
+            timestamp time unixreviewtime unixtime ratingtimestamp reviewtimestamp ts epoch at datetime ratedat createdat
+            updatedat date ratingdate reviewdate reviewtime created t""",
+    }.items()
+}
 
 
 def plain(name: str) -> str:

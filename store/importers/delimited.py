@@ -11,7 +11,7 @@ from store.importers.columns import check_mapping
 from store.importers.dialect import Dialect, detect
 from store.importers.records import Incomplete, Record, records
 from store.importers.source import Source
-from store.importers.text import BLOCK_BYTES, refuse_binary, text_blocks
+from store.importers.text import refuse_binary, text_blocks
 from store.importers.values import text_batch
 
 _PIECE_BYTES = 256 << 10

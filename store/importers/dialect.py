@@ -40,7 +40,7 @@ class Dialect:
 def detect(block: bytes, mapping: Mapping[str, str], *, source: str) -> Dialect:
     """Recognise how a text is written by its first rows.
 
-    A header is a first row with a known column name, or any first row where the operator maps by names. Without one, the
+    A header is a first row with known column names, or any first row where the operator maps by names. Without one, the
     columns are user, item, rating and, where the fourth reads as a time, time: the headerless Amazon files (item, user,
     rating, time) look the same, and need `--map user=2,item=1,rating=3,time=4`.
 

@@ -68,7 +68,9 @@ class Reader:
         batch.faults[outside] = Fault.OUTSIDE_SCALE
 
 
-def _judged(batch: Batch, column: Texts | Numbers, table: IdTable, missing: Fault, too_long: Fault) -> NDArray[np.int64]:
+def _judged(
+    batch: Batch, column: Texts | Numbers, table: IdTable, missing: Fault, too_long: Fault
+) -> NDArray[np.int64]:
     """Mark rows whose id cannot be one; return the dense ids of the column's distinct texts, 0 where not known yet."""
     if isinstance(column, Numbers):  # a number is a sound id, and has an index of its own
         return np.zeros(0, np.int64)

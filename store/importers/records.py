@@ -64,9 +64,9 @@ def _closing_quote(text: bytes, at: int) -> int:
 def records(block: bytes, delimiter: bytes, width: int, line: int, *, final: bool) -> Iterator[Record | Incomplete]:
     """Yield the records of a block that ends with a line break; blank lines are skipped.
 
-    A quoted field may run over lines, up to 1 MB. Where its end is not found, only the line that opens it is refused and
-    reading goes on with the next line, so that one stray quote costs one row. A record that may go on in the next block
-    is handed back as `Incomplete`, unless the block is `final`.
+    A quoted field may run over lines, up to 1 MB. Where its end is not found, only the line that opens it is refused
+    and reading goes on with the next line, so that one stray quote costs one row. A record that may go on in the next
+    block is handed back as `Incomplete`, unless the block is `final`.
 
     Args:
         block: lines, each ending with a line break.

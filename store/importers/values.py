@@ -74,7 +74,7 @@ def times_of(column: Texts) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
 
 
 def epochs_of(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Return times int64 (n,) and faults uint8 (n,) of epochs (n,), by the rule of `parse_time`; `NO_TIME` is unknown."""
+    """Return times int64 (n,) and faults uint8 (n,) of epochs (n,), by the rule of `parse_time`."""
     missing = numbers == NO_TIME
     seconds = numbers
     for unit in _UNITS[1:]:
@@ -89,7 +89,7 @@ def epochs_of(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np
 
 def _spread(column: Texts, parsed: list[tuple[Any, Fault]], dtype: type) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Carry what was parsed of the distinct texts to the rows."""
-    values = np.fromiter((value for value, _ in parsed), dtype, len(parsed))
+    values: NDArray[Any] = np.fromiter((value for value, _ in parsed), dtype, len(parsed))
     faults = np.fromiter((fault for _, fault in parsed), np.uint8, len(parsed))
     return values[column.codes], faults[column.codes]
 
