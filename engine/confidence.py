@@ -49,8 +49,8 @@ class Calibration:
         level: float = LEVEL,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the bounds (n,), (n,) that hold the rating with probability `level`, tails of equal weight."""
-        rows = self.quantiles[_group(user_counts, item_counts)]
-        low, high = (rows[:, round(100 * p)] for p in ((1 - level) / 2, (1 + level) / 2))
+        groups = _group(user_counts, item_counts)
+        low, high = (self.quantiles[groups, round(100 * p)] for p in ((1 - level) / 2, (1 + level) / 2))
         return predictions + low, predictions + high
 
     def probability_at_least(
@@ -61,11 +61,14 @@ class Calibration:
         item_counts: NDArray[np.integer[Any]],
     ) -> NDArray[np.float64]:
         """Return the probability (n,) that the rating is at least `threshold`."""
-        rows = self.quantiles[_group(user_counts, item_counts)]
-        needed = threshold - predictions
-        return np.array([1 - np.interp(need, row, _PROBABILITIES) for need, row in zip(needed, rows, strict=True)])
+        groups, needed = _group(user_counts, item_counts), threshold - predictions
+        below = np.empty(len(needed))
+        for group in set(groups.tolist()):  # at most nine, and most lists touch one or two
+            rows = groups == group
+            below[rows] = np.interp(needed[rows], self.quantiles[group], _PROBABILITIES)
+        return 1 - below
 
 
 def _group(user_counts: NDArray[np.integer[Any]], item_counts: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
     """Return the support group of each row (n,)."""
-    return 3 * np.digitize(user_counts, _EDGES) + np.digitize(item_counts, _EDGES)
+    return 3 * _EDGES.searchsorted(user_counts, "right") + _EDGES.searchsorted(item_counts, "right")

@@ -2,6 +2,7 @@
 
     EngineError
     ├── SettingRefused    an unknown model, or a hyper-parameter that is unknown or out of its range
+    ├── ResumeRefused     a checkpoint that belongs to other ratings
     ├── DataTooSmall      fewer than 100 ratings, or nothing to test on
     ├── UnknownItem       an item that neither the model nor the catalogue has
     ├── TrainingFailed    divergence, non-finite numbers, no memory
@@ -26,6 +27,12 @@ class SettingRefused(EngineError):
     """A model or a hyper-parameter is unknown, or a value is outside its range."""
 
     code = "usage"
+
+
+class ResumeRefused(EngineError):
+    """The checkpoint belongs to other ratings than those in the database."""
+
+    code = "data_refused"
 
 
 class DataTooSmall(EngineError):

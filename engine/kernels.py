@@ -67,11 +67,11 @@ def over_rows(kernel: Callable[..., Any], starts: NDArray[np.int64], *arguments:
 
 def _compiled(function: Kernel) -> Kernel:
     """Compile once a machine; sums may be reordered, so that they use vector instructions."""
-    options = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}}
+    fastmath = {"contract", "reassoc", "nsz"}
     try:
-        return cast("Kernel", njit(cache=True, **options)(function))
+        return cast("Kernel", njit(cache=True, nogil=True, fastmath=fastmath)(function))
     except RuntimeError:  # neither our folder nor the user's can be written: compile in every process
-        return cast("Kernel", njit(**options)(function))
+        return cast("Kernel", njit(nogil=True, fastmath=fastmath)(function))
 
 
 @_compiled
@@ -106,64 +106,75 @@ def _factorize(system: NDArray[np.float64]) -> None:
 @_compiled
 def _substitute(factor: NDArray[np.float64], right: NDArray[np.float64], triangular: bool) -> None:
     """Replace right (m, width) by L^-1 right; one that is lower triangular stays so, for a third of the work."""
+    width = right.shape[1]
     for i in range(len(factor)):
-        for k in range(i):
-            weight = factor[i, k]
-            for a in range(k + 1 if triangular else right.shape[1]):
-                right[i, a] -= weight * right[k, a]
-        for a in range(right.shape[1]):
-            right[i, a] /= factor[i, i]
+        k = 0
+        while k + 4 <= i:  # four rows at a time, so that a cell is loaded and stored once for four
+            w0, w1, w2, w3 = factor[i, k], factor[i, k + 1], factor[i, k + 2], factor[i, k + 3]
+            for a in range(k + 4 if triangular else width):
+                right[i, a] -= w0 * right[k, a] + w1 * right[k + 1, a] + w2 * right[k + 2, a] + w3 * right[k + 3, a]
+            k += 4
+        for last in range(k, i):
+            for a in range(last + 1 if triangular else width):
+                right[i, a] -= factor[i, last] * right[last, a]
+        scale = 1.0 / factor[i, i]
+        for a in range(width):
+            right[i, a] *= scale
 
 
 @_compiled
 def _by_factors(
-    rows: Rows, side: Side, row: int, diagonal: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return H = L^-1 (d, d) and h = L^-1 Z^T t (d, 1) with A = Z^T Z + D = L L^T: A^-1 = H^T H, solution H^T h."""
-    d = len(diagonal)
+    rows: Rows, side: Side, row: int, ridge: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return H = L^-1 (d, d), h = L^-1 Z^T t (d, 1) with A = Z^T Z + D = L L^T, and 0: A^-1 = H^T H, solution H^T h."""
+    d = len(ridge)
     padded = (d + _LANES - 1) // _LANES * _LANES
     gram = np.zeros((d, padded), np.float32)
     block = np.zeros((_BLOCK, padded), np.float32)
-    part = np.zeros(d, np.float32)
-    half, known = np.eye(d), np.zeros((d, 1))
-    filled = 0
-    for rating in range(rows.starts[row], rows.starts[row + 1]):
-        other = rows.others[rating]
-        left = rows.ratings[rating] - side.offsets[other]
-        for a in range(d):
-            block[filled, a] = side.design[other, a]
-            part[a] += left * side.design[other, a]
-        filled += 1
-        if filled == _BLOCK:
-            _add_block(gram, block)
-            for a in range(d):  # many small sums in float32 lose less than one long one
-                known[a, 0] += part[a]
-                part[a] = 0.0
-            filled = 0
-    block[filled:] = 0.0
-    _add_block(gram, block)
+    weighted, doubt = np.zeros(d, np.float32), np.zeros(d, np.float32)
+    half, known, diagonal = np.eye(d), np.zeros((d, 1)), ridge.copy()
+    start, stop = rows.starts[row], rows.starts[row + 1]
+    for first in range(start, stop, _BLOCK):
+        filled = min(_BLOCK, stop - first)
+        for slot in range(filled):
+            other = rows.others[first + slot]
+            left = rows.ratings[first + slot] - side.offsets[other]
+            for a in range(d):
+                block[slot, a] = side.design[other, a]
+            for a in range(d):
+                weighted[a] += left * block[slot, a]
+            for a in range(d):
+                doubt[a] += side.uncertainty[other, a]
+        block[filled:] = 0.0
+        _add_block(gram, block)
+        for a in range(d):  # many small sums in float32 lose less than one long one
+            known[a, 0] += weighted[a]
+            diagonal[a] += doubt[a]
+            weighted[a] = doubt[a] = 0.0
     system = np.empty((d, d))
     for a in range(d):
-        known[a, 0] += part[a]
         for b in range(a + 1):
             system[a, b] = gram[a, b]
         system[a, a] += diagonal[a]
     _factorize(system)
     _substitute(system, half, True)
     _substitute(system, known, False)
-    return half, known
+    return half, known, np.zeros(d)
 
 
 @_compiled
 def _by_ratings(
-    rows: Rows, side: Side, row: int, diagonal: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return H = L^-1 Z D^-1 (n, d) and h = L^-1 t (n, 1) with I + Z D^-1 Z^T = L L^T, for fewer ratings than factors.
+    rows: Rows, side: Side, row: int, ridge: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return H = L^-1 Z D^-1 (n, d), h = L^-1 t (n, 1) with I + Z D^-1 Z^T = L L^T, and D^-1, for a row of few ratings.
 
     By the matrix inversion lemma A^-1 = D^-1 - H^T H, and the solution is again H^T h.
     """
-    first, n, d = rows.starts[row], rows.starts[row + 1] - rows.starts[row], len(diagonal)
-    half, known, system = np.empty((n, d)), np.empty((n, 1)), np.eye(n)
+    first, n, d = rows.starts[row], rows.starts[row + 1] - rows.starts[row], len(ridge)
+    half, known, system, diagonal = np.empty((n, d)), np.empty((n, 1)), np.eye(n), ridge.copy()
+    for i in range(n):
+        for a in range(d):
+            diagonal[a] += side.uncertainty[rows.others[first + i], a]
     for i in range(n):
         other = rows.others[first + i]
         known[i, 0] = rows.ratings[first + i] - side.offsets[other]
@@ -176,7 +187,7 @@ def _by_ratings(
     _factorize(system)
     _substitute(system, half, False)
     _substitute(system, known, False)
-    return half, known
+    return half, known, 1.0 / diagonal
 
 
 @_compiled
@@ -195,17 +206,13 @@ def solve_rows(
     """
     d = len(ridge)
     for row in range(span[0], span[1]):
-        diagonal = ridge.copy()
-        for rating in range(rows.starts[row], rows.starts[row + 1]):
-            for a in range(d):
-                diagonal[a] += side.uncertainty[rows.others[rating], a]
-        solution = np.zeros(d)
-        if 2 * (rows.starts[row + 1] - rows.starts[row]) <= d:
-            half, known = _by_ratings(rows, side, row, diagonal)
-            variance, sign = 1.0 / diagonal, -1.0
+        few = 2 * (rows.starts[row + 1] - rows.starts[row]) <= d
+        if few:
+            half, known, variance = _by_ratings(rows, side, row, ridge)
         else:
-            half, known = _by_factors(rows, side, row, diagonal)
-            variance, sign = np.zeros(d), 1.0
+            half, known, variance = _by_factors(rows, side, row, ridge)
+        sign = -1.0 if few else 1.0
+        solution = np.zeros(d)
         for k in range(len(half)):
             for a in range(d):
                 solution[a] += half[k, a] * known[k, 0]
@@ -251,17 +258,19 @@ def descend(
     triples: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]],
     users: NDArray[np.float32],
     items: NDArray[np.float32],
-    learning_rate: float,
+    rates: tuple[float, float],
     penalty: float,
 ) -> None:
     """Make one pass of stochastic gradient descent over ratings in an order, changing users and items (·, 1 + k).
 
-    Column 0 is the bias. With e = r - b_u - b_i - p·q each parameter x moves by rate·(-∂(e² + penalty·x²)/2).
+    Column 0 is the bias. With e = r - b_u - b_i - p·q each parameter x moves by rate·(-∂(e² + penalty·x²)/2), where
+    `rates` are the steps of biases and of factors.
     One thread: two that meet at a row would make the result depend on which came first.
 
     Source: Funk 2006; Koren, Bell, Volinsky 2009, equations 5 and 6.
     """
-    rate, keep = np.float32(learning_rate), np.float32(1.0 - learning_rate * penalty)
+    bias_rate, rate = np.float32(rates[0]), np.float32(rates[1])
+    keep_bias, keep = np.float32(1.0 - rates[0] * penalty), np.float32(1.0 - rates[1] * penalty)
     for position in range(len(order)):
         rating = order[position]
         user, item = triples[0][rating], triples[1][rating]
@@ -269,9 +278,9 @@ def descend(
         for a in range(1, users.shape[1]):
             product += users[user, a] * items[item, a]
         error = triples[2][rating] - users[user, 0] - items[item, 0] - product
+        users[user, 0] = keep_bias * users[user, 0] + bias_rate * error
+        items[item, 0] = keep_bias * items[item, 0] + bias_rate * error
         step = rate * error
-        users[user, 0] = keep * users[user, 0] + step
-        items[item, 0] = keep * items[item, 0] + step
         for a in range(1, users.shape[1]):
             p, q = users[user, a], items[item, a]
             users[user, a] = keep * p + step * q

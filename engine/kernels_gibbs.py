@@ -1,197 +1,230 @@
 """Compiled loops of Bayesian matrix factorization: a Gibbs step for every row, and one for every feature of the rows.
 
 Both work in whitened coordinates, in which the prior of a row's vector is N(0, I): the caller multiplies by the factors
-of the covariances once a sweep, and here there is no prior matrix left. Normal draws come in as arrays, so that the
-result depends neither on the number of threads nor on numba's own generators.
+of the covariances once a sweep, and here no prior matrix is left. Normal draws come in as arrays, so that the result
+depends neither on the number of threads nor on a generator that the compiler brings along.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.kernels import Rows, _compiled  # noqa: PLC2701
+from engine.kernels import Rows, _compiled
+from engine.kernels_gram import LANES, add_gram
 
-LANES = 16  # float32 numbers in the widest vector register; widths are multiples of it, so that no loop has a remainder
-_BLOCK = 8  # ratings added to a Gram matrix at a time: each of its cells is then loaded and stored once for eight
+_CHUNK = 128  # ratings whose vectors are gathered at a time
 
 
-@_compiled
-def _add_block(gram: NDArray[np.float32], block: NDArray[np.float32]) -> None:
-    """Add block^T block to the upper triangle of gram, for a block of 8 ratings."""
-    width = gram.shape[0]
-    for a in range(width):
-        w0, w1, w2, w3 = block[0, a], block[1, a], block[2, a], block[3, a]
-        w4, w5, w6, w7 = block[4, a], block[5, a], block[6, a], block[7, a]
-        for first in range(a // LANES * LANES, width, LANES):
-            for b in range(first, first + LANES):
-                front = w0 * block[0, b] + w1 * block[1, b] + w2 * block[2, b] + w3 * block[3, b]
-                back = w4 * block[4, b] + w5 * block[5, b] + w6 * block[6, b] + w7 * block[7, b]
-                gram[a, b] += front + back
+class Given(NamedTuple):
+    """What the vectors of one side are drawn from, whitened; d is a multiple of LANES.
+
+    Attributes:
+        offsets: float32 (m,), taken off the ratings first, in the ratings' units.
+        design: float32 (m, d), z, times the root of the noise precision.
+        scale: the root of the noise precision.
+        prior: float32 (n_rows, d), m.
+        normals: float32 (n_rows, d + k): standard normal; a row of at most k ratings is drawn in the space of ratings.
+    """
+
+    offsets: NDArray[np.float32]
+    design: NDArray[np.float32]
+    scale: float
+    prior: NDArray[np.float32]
+    normals: NDArray[np.float32]
+
+
+class Features(NamedTuple):
+    """Features of rows, by feature: those of feature f stand at starts[f]:starts[f + 1].
+
+    Attributes:
+        starts: int64 (n_features + 1,).
+        members: int32 (n,), the rows that have the feature.
+        weights: float32 (n,).
+    """
+
+    starts: NDArray[np.int64]
+    members: NDArray[np.int32]
+    weights: NDArray[np.float32]
 
 
 @_compiled
 def _factorize(system: NDArray[np.float64], n: int) -> None:
-    """Turn the upper triangle of the leading (n, n) of a positive definite matrix into U, A = U^T U."""
-    for j in range(n):
-        root = np.sqrt(system[j, j])
-        for b in range(j, n):
-            system[j, b] /= root
-        for i in range(j + 1, n):
-            weight = system[j, i]
-            for b in range(i, n):
-                system[i, b] -= weight * system[j, b]
+    """Turn the lower triangle of the leading (n, n) of a positive definite matrix into L, A = L L^T."""
+    for i in range(n):
+        row = system[i]
+        for j in range(i):
+            above = system[j]
+            left = row[j]
+            for k in range(j):
+                left -= row[k] * above[k]
+            row[j] = left / above[j]
+        left = row[i]
+        for k in range(i):
+            left -= row[k] * row[k]
+        row[i] = np.sqrt(left)
 
 
 @_compiled
 def _forward(factor: NDArray[np.float64], right: NDArray[np.float64], n: int) -> None:
-    """Replace right (n,) by U^-T right."""
-    for k in range(n):
-        right[k] /= factor[k, k]
-        weight = right[k]
-        for b in range(k + 1, n):
-            right[b] -= weight * factor[k, b]
+    """Replace right (n,) by L^-1 right."""
+    for i in range(n):
+        row = factor[i]
+        left = right[i]
+        for k in range(i):
+            left -= row[k] * right[k]
+        right[i] = left / row[i]
 
 
 @_compiled
 def _backward(factor: NDArray[np.float64], right: NDArray[np.float64], n: int) -> None:
-    """Replace right (n,) by U^-1 right."""
-    for k in range(n - 1, -1, -1):
-        left = right[k]
-        for b in range(k + 1, n):
-            left -= factor[k, b] * right[b]
-        right[k] = left / factor[k, k]
+    """Replace right (n,) by L^-T right."""
+    for i in range(n - 1, -1, -1):
+        row = factor[i]
+        right[i] /= row[i]
+        weight = right[i]
+        for k in range(i):
+            right[k] -= weight * row[k]
+
+
+@_compiled
+def _by_ratings(
+    rows: Rows,
+    given: Given,
+    row: int,
+    system: NDArray[np.float64],
+    mean: NDArray[np.float32],
+    sample: NDArray[np.float32],
+) -> None:
+    """Draw a row of few ratings: u ~ N(m, I), x = u + Z^T (I + Z Z^T)^-1 (t - Z u - N(0, I)); the mean takes u = m.
+
+    Source: Bhattacharya, Chakraborty, Mallick 2016, "Fast sampling with Gaussian scale-mixture priors".
+    """
+    first, n, d = rows.starts[row], rows.starts[row + 1] - rows.starts[row], len(mean)
+    known, drawn = np.empty(n), np.empty(n)
+    for i in range(n):
+        z = given.design[rows.others[first + i]]
+        left = np.float32(given.scale) * (rows.ratings[first + i] - given.offsets[rows.others[first + i]])
+        noise = given.normals[row, d + i]
+        for a in range(d):
+            left -= z[a] * given.prior[row, a]
+            noise += z[a] * given.normals[row, a]
+        known[i] = left
+        drawn[i] = left - noise
+        for j in range(i + 1):
+            before = given.design[rows.others[first + j]]
+            product = np.float32(0.0)
+            for a in range(d):
+                product += z[a] * before[a]
+            system[i, j] = product
+        system[i, i] += 1.0
+    _factorize(system, n)
+    for right in (known, drawn):
+        _forward(system, right, n)
+        _backward(system, right, n)
+    for a in range(d):
+        mean[a] = given.prior[row, a]
+        sample[a] = given.prior[row, a] + given.normals[row, a]
+    for i in range(n):
+        z = given.design[rows.others[first + i]]
+        of_mean, of_sample = np.float32(known[i]), np.float32(drawn[i])
+        for a in range(d):
+            mean[a] += of_mean * z[a]
+            sample[a] += of_sample * z[a]
+
+
+@_compiled
+def _by_factors(
+    rows: Rows,
+    given: Given,
+    row: int,
+    system: NDArray[np.float64],
+    mean: NDArray[np.float32],
+    sample: NDArray[np.float32],
+) -> None:
+    """Draw a row of many ratings: A = I + Z^T Z = L L^T, mean = m + A^-1 Z^T (t - Z m), sample = mean + L^-T N(0, I)."""
+    d = len(mean)
+    gram, block = np.zeros((d, d), np.float32), np.empty((_CHUNK, d), np.float32)
+    known, drawn, part = np.zeros(d), np.empty(d), np.empty(d, np.float32)
+    for first in range(rows.starts[row], rows.starts[row + 1], _CHUNK):
+        n = min(_CHUNK, rows.starts[row + 1] - first)
+        part[:] = 0.0
+        for i in range(n):
+            z, copy = given.design[rows.others[first + i]], block[i]
+            left = np.float32(given.scale) * (rows.ratings[first + i] - given.offsets[rows.others[first + i]])
+            for a in range(d):
+                copy[a] = z[a]
+                left -= z[a] * given.prior[row, a]
+            for a in range(d):
+                part[a] += left * copy[a]
+        add_gram(gram, block, n)
+        for a in range(d):  # many small sums in float32 lose less than one long one
+            known[a] += part[a]
+    for a in range(d):
+        for b in range(a + 1):
+            system[a, b] = gram[a, b]
+        system[a, a] += 1.0
+    _factorize(system, d)
+    _forward(system, known, d)
+    for a in range(d):
+        drawn[a] = known[a] + given.normals[row, a]
+    _backward(system, known, d)
+    _backward(system, drawn, d)
+    for a in range(d):
+        mean[a] = given.prior[row, a] + np.float32(known[a])
+        sample[a] = given.prior[row, a] + np.float32(drawn[a])
 
 
 @_compiled
 def sample_rows(
-    span: tuple[int, int],
-    rows: Rows,
-    offsets: NDArray[np.float32],
-    design: NDArray[np.float32],
-    scale: float,
-    prior: NDArray[np.float32],
-    normals: NDArray[np.float32],
-    means: NDArray[np.float32],
-    samples: NDArray[np.float32],
+    span: tuple[int, int], rows: Rows, given: Given, means: NDArray[np.float32], samples: NDArray[np.float32]
 ) -> None:
-    """Draw the vector of every row of a span given the other side.
+    """Fill means and samples (n_rows, d) of a span: the posterior of each row given the other side, and a draw of it.
 
-    prior x ~ N(m, I), observed t_j = scale · (r_j - offset_j) = z_j · x + N(0, 1); with A = I + Z^T Z
-    mean = m + A^-1 Z^T (t - Z m), sample = mean + N(0, A^-1)
+    prior x ~ N(m, I), observed scale · (r_j - offset_j) = z_j · x + N(0, 1).
     """
-    width = design.shape[1]
-    cap = normals.shape[1] - width
-    gram = np.empty((width, width), np.float32)
-    block = np.zeros((_BLOCK, width), np.float32)
-    system = np.empty((max(width, cap), max(width, cap)))
-    known, drawn = np.empty(max(width, cap)), np.empty(max(width, cap))
-    left32 = np.empty(width, np.float32)
+    d = given.design.shape[1]
+    few = given.normals.shape[1] - d
+    system = np.empty((max(d, few), max(d, few)))
     for row in range(span[0], span[1]):
-        first, n = rows.starts[row], rows.starts[row + 1] - rows.starts[row]
-        if n <= cap:
-            for i in range(n):
-                other = rows.others[first + i]
-                left = np.float32(scale) * (rows.ratings[first + i] - offsets[other])
-                noise = normals[row, width + i]
-                for a in range(width):
-                    left -= design[other, a] * prior[row, a]
-                    noise += design[other, a] * normals[row, a]
-                known[i] = left
-                drawn[i] = left - noise
-                for j in range(i + 1):
-                    before = rows.others[first + j]
-                    product = np.float32(0.0)
-                    for a in range(width):
-                        product += design[other, a] * design[before, a]
-                    system[j, i] = product
-                system[i, i] += 1.0
-            _factorize(system, n)
-            _forward(system, known, n)
-            _backward(system, known, n)
-            _forward(system, drawn, n)
-            _backward(system, drawn, n)
-            for a in range(width):
-                means[row, a] = prior[row, a]
-                samples[row, a] = prior[row, a] + normals[row, a]
-            for i in range(n):
-                other = rows.others[first + i]
-                of_mean, of_sample = np.float32(known[i]), np.float32(drawn[i])
-                for a in range(width):
-                    means[row, a] += of_mean * design[other, a]
-                    samples[row, a] += of_sample * design[other, a]
-            continue
-        gram[:] = 0.0
-        left32[:] = 0.0
-        known[:] = 0.0
-        filled = 0
-        for i in range(n):
-            other = rows.others[first + i]
-            left = np.float32(scale) * (rows.ratings[first + i] - offsets[other])
-            for a in range(width):
-                block[filled, a] = design[other, a]
-                left -= design[other, a] * prior[row, a]
-            for a in range(width):
-                left32[a] += left * design[other, a]
-            filled += 1
-            if filled == _BLOCK:
-                _add_block(gram, block)
-                filled = 0
-        block[filled:] = 0.0
-        _add_block(gram, block)
-        for a in range(width):
-            known[a] = left32[a]
-            for b in range(a, width):
-                system[a, b] = gram[a, b]
-            system[a, a] += 1.0
-        _factorize(system, width)
-        _forward(system, known, width)
-        for a in range(width):
-            drawn[a] = known[a] + normals[row, a]
-        _backward(system, known, width)
-        _backward(system, drawn, width)
-        for a in range(width):
-            means[row, a] = prior[row, a] + np.float32(known[a])
-            samples[row, a] = prior[row, a] + np.float32(drawn[a])
+        if rows.starts[row + 1] - rows.starts[row] <= few:
+            _by_ratings(rows, given, row, system, means[row], samples[row])
+        else:
+            _by_factors(rows, given, row, system, means[row], samples[row])
 
 
 @_compiled
 def sample_features(
-    lanes: tuple[int, int],
-    starts: NDArray[np.int64],
-    members: NDArray[np.int32],
-    weights: NDArray[np.float32],
+    first: int,
+    features: Features,
     precisions: NDArray[np.float32],
     normals: NDArray[np.float32],
     left: NDArray[np.float32],
     effects: NDArray[np.float32],
 ) -> None:
-    """Draw the effect of every feature in turn, in the columns `lanes`, and keep `left` (n_rows, width) up to date.
+    """Draw the effects (n_features, d) in turn, in LANES columns from `first` on, and keep `left` (n_rows, d) up to date.
 
     left_r = x_r - m - Σ_f w_rf y_f ~ N(0, I), prior y_f ~ N(0, 1 / D): with c = Σ_r w_rf²
-    y_f ~ N(Σ_r w_rf (left_r + w_rf y_f) / (c + D), 1 / (c + D))
+    y_f ~ N((Σ_r w_rf left_r + c y_f) / (c + D), 1 / (c + D))
     """
-    n_lanes = lanes[1] - lanes[0]
-    total, change = np.empty(n_lanes, np.float32), np.empty(n_lanes, np.float32)
-    for feature in range(len(starts) - 1):
+    total, change = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+    for feature in range(len(features.starts) - 1):
         total[:] = 0.0
         squares = np.float32(0.0)
-        for k in range(starts[feature], starts[feature + 1]):
-            weight = weights[k]
+        for k in range(features.starts[feature], features.starts[feature + 1]):
+            weight, row = features.weights[k], left[features.members[k]]
             squares += weight * weight
-            row = left[members[k]]
-            for a in range(n_lanes):
-                total[a] += weight * row[lanes[0] + a]
-        for a in range(n_lanes):
-            column = lanes[0] + a
-            old = effects[feature, column]
-            precision = squares + precisions[column]
-            new = (total[a] + squares * old) / precision + normals[feature, column] / np.sqrt(precision)
-            effects[feature, column] = new
-            change[a] = new - old
-        for k in range(starts[feature], starts[feature + 1]):
-            weight = weights[k]
-            row = left[members[k]]
-            for a in range(n_lanes):
-                row[lanes[0] + a] -= weight * change[a]
+            for a in range(LANES):
+                total[a] += weight * row[first + a]
+        for a in range(LANES):
+            old, precision = effects[feature, first + a], squares + precisions[first + a]
+            mean = (total[a] + squares * old) / precision
+            effects[feature, first + a] = mean + normals[feature, first + a] / np.sqrt(precision)
+            change[a] = effects[feature, first + a] - old
+        for k in range(features.starts[feature], features.starts[feature + 1]):
+            weight, row = features.weights[k], left[features.members[k]]
+            for a in range(LANES):
+                row[first + a] -= weight * change[a]
 
 
 @_compiled
@@ -203,14 +236,13 @@ def residual_squares(
     vectors: NDArray[np.float32],
     squares: NDArray[np.float64],
 ) -> None:
-    """Fill squares (n_rows,) with Σ_j (r_j - offset_j - z_j · x)² of each row of a span."""
+    """Fill squares (n_rows,) of a span with Σ_j (r_j - offset_j - z_j · x)²."""
     for row in range(span[0], span[1]):
-        total = 0.0
+        x, total = vectors[row], 0.0
         for rating in range(rows.starts[row], rows.starts[row + 1]):
-            other = rows.others[rating]
-            product = np.float32(0.0)
-            for a in range(design.shape[1]):
-                product += design[other, a] * vectors[row, a]
-            error = np.float64(rows.ratings[rating] - offsets[other] - product)
+            z, product = design[rows.others[rating]], np.float32(0.0)
+            for a in range(len(x)):
+                product += z[a] * x[a]
+            error = np.float64(rows.ratings[rating] - offsets[rows.others[rating]] - product)
             total += error * error
         squares[row] = total

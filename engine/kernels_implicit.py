@@ -1,85 +1,265 @@
 """Compiled loops of implicit ALS: the least squares problem of one row, solved exactly, by gradients or by blocks.
 
 Every row of a side, a user or an item, has the same problem with other numbers. With the other side's vectors q fixed,
-weights c of the row's observed pairs, the weight α0 of all pairs and the row's ridge:
+the weights c of the row's observed pairs and the row's ridge,
 
-    A = α0 Σ_all q qᵀ + Σ_observed c q qᵀ + ridge · I,    b = Σ_observed c q,    solution A⁻¹ b.
+    A = base + Σ_observed c q qᵀ + ridge · I,    b = Σ_observed c q,    solution A⁻¹ b,
 
-A row never depends on another, so the result is the same bit for bit whatever the number of threads.
+where base = α0 Σ_all q qᵀ. A row never depends on another, so the result is the same bit for bit whatever the number of
+threads. Vectors are padded with zeros to whole vector registers (`padded`).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import llvmlite.binding
 import numpy as np
-import scipy.linalg.cython_lapack
+import scipy.linalg.cython_lapack  # noqa: F401  its symbols are looked up below
 from numba import types
 from numba.extending import get_cython_function_address
 from numpy.typing import NDArray
 
 from engine.kernels import Rows, _compiled
+from engine.kernels_gram import LANES, add_gram
 
-llvmlite.binding.add_symbol("engine_spotrf", get_cython_function_address("scipy.linalg.cython_lapack", "spotrf"))
-llvmlite.binding.add_symbol("engine_spotrs", get_cython_function_address("scipy.linalg.cython_lapack", "spotrs"))
+for _name in ("spotrf", "spotrs"):
+    llvmlite.binding.add_symbol(f"engine_{_name}", get_cython_function_address("scipy.linalg.cython_lapack", _name))
 _spotrf = types.ExternalFunction("engine_spotrf", types.void(*[types.uintp] * 5))
 _spotrs = types.ExternalFunction("engine_spotrs", types.void(*[types.uintp] * 8))
 
-CHUNK = 512
+_CHUNK = 128  # observed pairs whose vectors are gathered at a time; at 64 factors they fill a first-level cache
 
 
 class Fixed(NamedTuple):
+    """What is held fixed while the rows of the other side are solved; d is a multiple of LANES.
+
+    Attributes:
+        vectors: float32 (m, d), q.
+        base: float32 (d, d), α0 Σ_all q qᵀ.
+        ridge: float32 (n_rows,), of each row that is solved.
+    """
+
     vectors: NDArray[np.float32]
-    gram: NDArray[np.float32]
+    base: NDArray[np.float32]
     ridge: NDArray[np.float32]
 
 
+def padded(width: int) -> int:
+    """Return the next multiple of the length of a vector register."""
+    return -(-width // LANES) * LANES
+
+
 @_compiled
-def solve_exactly(span, rows: Rows, fixed: Fixed, solved, gains):
+def _solve(system: NDArray[np.float32], known: NDArray[np.float32]) -> bool:
+    """Replace known (d,) by system⁻¹ known, and system (d, d), of which the lower triangle is read, by its factor.
+
+    False where the system is not positive definite.
+    """
+    lower = np.array([ord("U")], np.uint8)  # the lower triangle in C order is the upper one in Fortran's
+    sizes = np.array([len(known), 1, 0], np.int32)
+    n, one, outcome = sizes.ctypes.data, sizes.ctypes.data + 4, sizes.ctypes.data + 8
+    _spotrf(lower.ctypes.data, n, system.ctypes.data, n, outcome)
+    if sizes[2] != 0:
+        return False
+    _spotrs(lower.ctypes.data, n, one, system.ctypes.data, n, known.ctypes.data, n, outcome)
+    return True
+
+
+@_compiled
+def solve_exactly(
+    span: tuple[int, int],
+    rows: Rows,
+    fixed: Fixed,
+    solved: NDArray[np.float32],
+    gains: NDArray[np.float64],
+) -> None:
+    """Fill solved (n_rows, d) with A⁻¹ b by Cholesky, and gains (n_rows,) with bᵀ A⁻¹ b; zeros for an empty row.
+
+    The gain is what the row's vector takes off its part of the loss: min_x Σ c (1 - q·x)² + … = Σ c - bᵀ A⁻¹ b.
+    """
     d = fixed.vectors.shape[1]
-    block = np.empty((CHUNK, d), np.float32)
-    system = np.empty((d, d), np.float32)
-    part = np.empty((d, d), np.float32)
-    known = np.empty(d, np.float32)
-    text = np.array([ord("U")], np.uint8)
-    sizes = np.array([d, 1, 0], np.int32)
+    block, system, known = np.empty((_CHUNK, d), np.float32), np.empty((d, d), np.float32), np.empty(d, np.float32)
     for row in range(span[0], span[1]):
-        start, stop = rows.starts[row], rows.starts[row + 1]
-        if start == stop:
-            solved[row] = 0.0
-            gains[row] = 0.0
+        solved[row] = 0.0
+        gains[row] = 0.0
+        if rows.starts[row] == rows.starts[row + 1]:
             continue
-        system[:] = fixed.gram
+        system[:] = fixed.base
         for a in range(d):
             system[a, a] += fixed.ridge[row]
-        known[:] = 0.0
-        for first in range(start, stop, CHUNK):
-            n = min(CHUNK, stop - first)
+            known[a] = 0.0
+        for first in range(rows.starts[row], rows.starts[row + 1], _CHUNK):
+            n = min(_CHUNK, rows.starts[row + 1] - first)
             for j in range(n):
-                c = rows.ratings[first + j]
-                other = rows.others[first + j]
-                root = np.sqrt(c)
+                other, weight = rows.others[first + j], rows.ratings[first + j]
+                root = np.sqrt(weight)
                 for a in range(d):
-                    value = fixed.vectors[other, a]
-                    known[a] += c * value
-                    block[j, a] = root * value
-            np.dot(block[:n].T, block[:n], part)
-            for a in range(d):
-                for b in range(d):
-                    system[a, b] += part[a, b]
+                    block[j, a] = root * fixed.vectors[other, a]
+                    known[a] += weight * fixed.vectors[other, a]
+            add_gram(system, block, n)
         for a in range(d):
             solved[row, a] = known[a]
-        _spotrf(text.ctypes.data, sizes.ctypes.data, system.ctypes.data, sizes.ctypes.data, sizes.ctypes.data + 8)
-        _spotrs(
-            text.ctypes.data,
-            sizes.ctypes.data,
-            sizes.ctypes.data + 4,
-            system.ctypes.data,
-            sizes.ctypes.data,
-            solved[row].ctypes.data,
-            sizes.ctypes.data,
-            sizes.ctypes.data + 8,
-        )
-        gain = 0.0
+        if not _solve(system, solved[row]):
+            solved[row] = np.nan
         for a in range(d):
-            gain += np.float64(known[a]) * np.float64(solved[row, a])
+            gains[row] += np.float64(known[a]) * np.float64(solved[row, a])
+
+
+@_compiled
+def _apply(
+    rows: Rows, fixed: Fixed, row: int, vector: NDArray[np.float32], constant: np.float32, result: NDArray[np.float32]
+) -> float:
+    """Fill result (d,) with A·vector - constant · b, without forming A; return bᵀ·vector."""
+    for a in range(len(vector)):
+        total = fixed.ridge[row] * vector[a]
+        for b in range(len(vector)):
+            total += fixed.base[a, b] * vector[b]
+        result[a] = total
+    along = 0.0
+    for j in range(rows.starts[row], rows.starts[row + 1]):
+        other = rows.others[j]
+        score = np.float32(0.0)
+        for a in range(len(vector)):
+            score += fixed.vectors[other, a] * vector[a]
+        along += np.float64(rows.ratings[j] * score)
+        pull = rows.ratings[j] * (score - constant)
+        for a in range(len(vector)):
+            result[a] += pull * fixed.vectors[other, a]
+    return along
+
+
+@_compiled
+def solve_by_gradients(
+    span: tuple[int, int],
+    rows: Rows,
+    fixed: Fixed,
+    solved: NDArray[np.float32],
+    gains: NDArray[np.float64],
+    steps: int,
+) -> None:
+    """Improve solved (n_rows, d) by steps of conjugate gradients from what it holds; zeros for an empty row.
+
+    Each step takes step · |r|² off the loss, which makes the gains as in `solve_exactly`.
+
+    Source: Takács, Pilászy, Tikk 2011, "Applications of the conjugate gradient method for implicit feedback".
+    """
+    d = fixed.vectors.shape[1]
+    left, direction, image = np.empty(d, np.float32), np.empty(d, np.float32), np.empty(d, np.float32)
+    for row in range(span[0], span[1]):
+        gains[row] = 0.0
+        if rows.starts[row] == rows.starts[row + 1]:
+            solved[row] = 0.0
+            continue
+        gain = _apply(rows, fixed, row, solved[row], np.float32(1.0), left)  # left = A x - b
+        size = np.float32(0.0)
+        for a in range(d):
+            direction[a] = -left[a]
+            size += left[a] * left[a]
+            gain -= np.float64(solved[row, a] * left[a])
+        for _ in range(steps):
+            _apply(rows, fixed, row, direction, np.float32(0.0), image)
+            curvature = np.float32(0.0)
+            for a in range(d):
+                curvature += direction[a] * image[a]
+            if not curvature > 0.0:
+                break
+            step, before = size / curvature, size
+            gain += np.float64(step * size)
+            size = np.float32(0.0)
+            for a in range(d):
+                solved[row, a] += step * direction[a]
+                left[a] += step * image[a]
+                size += left[a] * left[a]
+            for a in range(d):
+                direction[a] = size / before * direction[a] - left[a]
         gains[row] = gain
+
+
+@_compiled
+def solve_by_blocks(
+    span: tuple[int, int],
+    rows: Rows,
+    fixed: Fixed,
+    solved: NDArray[np.float32],
+    gains: NDArray[np.float64],
+    width: int,
+) -> None:
+    """Improve solved (n_rows, d): each block of `width` factors exactly, the others held; zeros for an empty row.
+
+    x_π ← x_π - A_ππ⁻¹ (A x - b)_π for one block π after the other. `width` divides d and is a multiple of LANES.
+
+    Source: Rendle, Krichene, Zhang, Koren 2021, "iALS++: Speeding up Matrix Factorization with Subspace Optimization".
+    """
+    d = fixed.vectors.shape[1]
+    block, system = np.empty((_CHUNK, width), np.float32), np.empty((width, width), np.float32)
+    slope, change, longest = np.empty(width, np.float32), np.empty(width, np.float32), 0
+    for row in range(span[0], span[1]):
+        longest = max(longest, rows.starts[row + 1] - rows.starts[row])
+    misses = np.empty(longest, np.float32)  # q·x - 1 of the row's observed pairs
+    for row in range(span[0], span[1]):
+        gains[row] = 0.0
+        if rows.starts[row] == rows.starts[row + 1]:
+            solved[row] = 0.0
+            continue
+        gains[row] = _miss(rows, fixed, row, solved[row], misses)
+        for begin in range(0, d, width):
+            _open_block(fixed, row, solved[row], begin, system, slope)
+            for first in range(rows.starts[row], rows.starts[row + 1], _CHUNK):
+                n = min(_CHUNK, rows.starts[row + 1] - first)
+                for j in range(n):
+                    other, weight = rows.others[first + j], rows.ratings[first + j]
+                    root, pull = np.sqrt(weight), weight * misses[first + j - rows.starts[row]]
+                    for a in range(width):
+                        block[j, a] = root * fixed.vectors[other, begin + a]
+                        slope[a] += pull * fixed.vectors[other, begin + a]
+                add_gram(system, block, n)
+            change[:] = slope
+            if not _solve(system, change):
+                change[:] = np.nan
+            for a in range(width):
+                solved[row, begin + a] -= change[a]
+                gains[row] += np.float64(slope[a] * change[a])
+            for j in range(rows.starts[row], rows.starts[row + 1]):
+                score = np.float32(0.0)
+                for a in range(width):
+                    score += fixed.vectors[rows.others[j], begin + a] * change[a]
+                misses[j - rows.starts[row]] -= score
+
+
+@_compiled
+def _miss(
+    rows: Rows, fixed: Fixed, row: int, vector: NDArray[np.float32], misses: NDArray[np.float32]
+) -> float:
+    """Fill misses with q·x - 1 of the row's observed pairs; return by how much x lowers the loss from that of zero."""
+    gain = 0.0
+    for j in range(rows.starts[row], rows.starts[row + 1]):
+        score = np.float32(0.0)
+        for a in range(len(vector)):
+            score += fixed.vectors[rows.others[j], a] * vector[a]
+        misses[j - rows.starts[row]] = score - np.float32(1.0)
+        gain += np.float64(rows.ratings[j] * score * (np.float32(2.0) - score))
+    for a in range(len(vector)):
+        image = fixed.ridge[row] * vector[a]
+        for b in range(len(vector)):
+            image += fixed.base[a, b] * vector[b]
+        gain -= np.float64(image * vector[a])
+    return gain
+
+
+@_compiled
+def _open_block(
+    fixed: Fixed,
+    row: int,
+    vector: NDArray[np.float32],
+    begin: int,
+    system: NDArray[np.float32],
+    slope: NDArray[np.float32],
+) -> None:
+    """Fill system and slope of one block of factors with what does not depend on the observed pairs."""
+    for a in range(len(slope)):
+        total = fixed.ridge[row] * vector[begin + a]
+        for b in range(len(vector)):
+            total += fixed.base[begin + a, b] * vector[b]
+        slope[a] = total
+        for b in range(len(slope)):
+            system[a, b] = fixed.base[begin + a, begin + b]
+        system[a, a] += fixed.ridge[row]

@@ -10,8 +10,10 @@ def main() -> None:
 
         print_version()
         return
-    from recsys_tui.cli import run
-
+    try:
+        from recsys_tui.cli import run
+    except KeyboardInterrupt:  # pressed while the modules load
+        sys.exit(130)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -11,20 +11,22 @@ import typer
 
 from recsys_tui import render
 from recsys_tui.commands import browse, data, demo, machine, rating, serving, training, versions
+from recsys_tui.commands.root import Root, nearest
 
 INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
 
 app = typer.Typer(
     name="recsys-tui",
+    cls=Root,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=False,
-    suggest_commands=False,  # click does
+    suggest_commands=False,  # the hint of the error does
     help="""Recommendations in a terminal: import ratings, train, compare, activate, explain. Offline, one SQLite file.
 
     \b
-    recsys-tui import ratings.csv            one file or folder of ratings into the database
-    recsys-tui train mf --activate           train, measure on held-out ratings, serve
+    recsys-tui import ratings.csv            a file or folder of ratings
+    recsys-tui train mf --activate           train, measure, serve
     recsys-tui recommend 42 -n 10 --explain  the best ten for user 42, and why
     recsys-tui demo                          all of it, on sample data
     """,
@@ -64,8 +66,9 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
     except click.ClickException as error:
         return _refused(error, as_json=as_json)
-    except (KeyboardInterrupt, click.Abort):
-        render.error("interrupted", "what was committed stays; the same command goes on from there", as_json=as_json)
+    except (KeyboardInterrupt, click.Abort) as error:
+        hint = str(error) or "what was committed stays; the same command can be given again"
+        render.error("interrupted", hint, as_json=as_json, code="interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains while it exits
@@ -77,10 +80,20 @@ def run(arguments: list[str]) -> int:
 
 def _refused(error: click.ClickException, *, as_json: bool) -> int:
     """Report a command line that makes no sense."""
-    message = error.format_message()
     context: Any = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
+        typer.echo(context.get_help())
+        return 2
     path = context.command_path if context is not None else "recsys-tui"
-    render.error(message, f"`{path} --help` shows how", as_json=as_json, code="usage")
+    hint = f"`{path} --help` shows how"
+    message = error.format_message().rstrip(".")
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        message = f"{path} needs a command"
+    elif near := list(nearest(error)):
+        hint = f"did you mean {' or '.join(near)}? {hint}"
+    elif isinstance(error, click.NoSuchOption) and error.option_name.lstrip("-")[:1].isdecimal():
+        message, hint = f"{error.option_name} was taken for an option", f"write -- before it: {path} … -- ARGUMENTS"
+    render.error(message, hint, as_json=as_json, code="usage")
     return 2
 
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from recsys_tui.session import Session
     from store.importers.run import Progress
 
+_BAR = 20
+
 
 class Line:
     """Progress on stderr; silent under --json."""
@@ -17,18 +19,19 @@ class Line:
     def __init__(self, session: "Session") -> None:
         self._session = session
         self._width = 0
-        self._last = 0.0
+        self._last = time.monotonic()
 
     def show(self, text: str) -> None:
         """Show a state that the next one replaces; where stderr is no terminal each is a line of its own."""
         if self._session.as_json:
             return
-        if not sys.stderr.isatty():
+        out = render.Terminal.of(sys.stderr)
+        if not out.tty:
             render.say(text)
             return
-        visible = render.safe(text)
-        sys.stderr.write("\r" + visible.ljust(self._width))
-        sys.stderr.flush()
+        visible = render.safe(text)[: out.width - 1]  # a line that the terminal breaks could not be replaced
+        out.write("\r" + visible.ljust(self._width))
+        out.stream.flush()
         self._width = len(visible)
 
     def importing(self, state: "Progress") -> None:
@@ -42,10 +45,13 @@ class Line:
 
     def epoch(self, data: dict[str, Any]) -> None:
         """Show one epoch of a training."""
-        losses = "  ".join(f"{name} {value:.4f}" for name, value in data["losses"].items())
-        speed = f"{data['ratings_per_second']:,} ratings/s" if data["ratings_per_second"] else ""
-        done = render.bar(data["number"], data["of"], 20)
-        self.show(f"  epoch {data['number']}/{data['of']}  {done}  {losses}  {data['seconds']:.2f} s  {speed}")
+        out = render.Terminal.of(sys.stderr)
+        parts = [f"epoch {data['number']}/{data['of']}"]
+        parts += [render.bar(data["number"], data["of"], _BAR, ascii=out.ascii)] if out.tty else []
+        parts += [f"{name} {render.number(value)}" for name, value in data["losses"].items()]
+        parts += [render.duration(data["seconds"])]
+        parts += [f"{data['ratings_per_second']:,} ratings/s"] if data["ratings_per_second"] else []
+        self.show("  " + "  ".join(parts))
 
     def end(self) -> None:
         """Leave the last state on the screen and begin a new line."""

@@ -12,10 +12,11 @@ import typer
 
 from recsys_tui import render
 from recsys_tui.render import Column
-from recsys_tui.settings import Settings, load
+from recsys_tui.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
     from engine.services import Services
+    from store.database import Database
 
 Format = Literal["auto", "table", "json", "ndjson", "csv", "tsv"]
 Columns = list[Column | str]
@@ -25,7 +26,7 @@ class Session:
     """One invocation of a command."""
 
     def __init__(self, flags: Mapping[str, Any]) -> None:
-        self.as_json = bool(flags.get("as_json"))
+        self.as_json = bool(flags.get("as_json")) or flags.get("format") == "json"
         self.format: str = "json" if self.as_json else flags.get("format") or "auto"
         self._flags = {name: flags.get(name) for name in ("db", "color")}
 
@@ -41,24 +42,42 @@ class Session:
         """The services over the database, which must exist."""
         from engine.services import Services
 
-        return Services.open(self.settings.db)
+        return Services.open(self._db())
 
     @cached_property
     def created(self) -> "Services":
         """The services over the database, made where it is missing: for commands that write."""
         from engine.services import Services
 
-        return Services.open(self.settings.db, create=True)
+        return Services.open(self._db(), create=True)
+
+    @cached_property
+    def database(self) -> "Database":
+        """The database as it is, or is not yet: for an import, which makes it once its source has proved readable."""
+        from store.database import Database
+
+        return Database(self._db())
+
+    def _db(self) -> Path:
+        """Return the path of the database.
+
+        Raises:
+            SettingsError: it is a folder.
+        """
+        path = self.settings.db
+        if path.is_dir():
+            raise SettingsError(f"the database {path} is a folder", f"name a file in it: --db {path / 'recsys.db'}")
+        return path
 
     # --- answering ------------------------------------------------------------------------------------------------
 
     def document(self, facts: Mapping[str, Any], *, title: str = "", shown: Mapping[str, Any] | None = None) -> None:
-        """Answer with one object: JSON, or names and values (`shown` where people want less or other words)."""
+        """Answer with one object: JSON, or names and values (`shown` on a terminal, where people want other words)."""
         self.settings  # noqa: B018  colour and ASCII are set up by reading it
         if self.as_json:
             render.emit_document(facts)
         else:
-            render.panel(title, shown if shown is not None else facts)
+            render.panel(title, facts if shown is None or not sys.stdout.isatty() else shown)
 
     def rows(self, rows: Iterable[Any], columns: Sequence[Column | str], *, empty: str = "nothing to show") -> None:
         """Answer with a list in the format asked for."""
@@ -69,6 +88,16 @@ class Session:
         """Tell people something on stderr; silent under --json, where programs listen."""
         if not self.as_json:
             render.say(text)
+
+    @property
+    def as_table(self) -> bool:
+        """True where rows become a table for a person."""
+        return self.format == "table" or (self.format == "auto" and sys.stdout.isatty())
+
+    def gap(self) -> None:
+        """Set what follows apart from what stands above it."""
+        if not self.as_json:
+            sys.stdout.write("\n")
 
     @property
     def on_terminal(self) -> bool:

@@ -130,7 +130,7 @@ def _contiguous(array: "NDArray[np.generic]") -> "NDArray[np.generic]":
     """Return an array as safetensors writes it: rows in order, without gaps."""
     import numpy as np
 
-    return np.ascontiguousarray(array)
+    return np.asarray(array, order="C")  # `ascontiguousarray` would give a scalar a dimension
 
 
 def _write(path: Path, content: bytes) -> FileFacts:

@@ -143,14 +143,11 @@ def list_items(database: Database, *, after: str = "", limit: int = 50) -> list[
 def search_items(database: Database, text: str, *, limit: int = 20) -> list[Item]:
     """Return items whose title holds `text` (any case), or whose id is `text`; best-known titles have no preference."""
     with database.read() as db:
-        if "\0" in text:  # ends a pattern before its time
-            phrase, matches = text, "instr(title, ?)"
-        elif len(text) >= 3:  # a trigram index cannot answer less
+        if len(text) < 3 or "\0" in text:  # a trigram index cannot answer these
+            phrase, matches = text, "instr(lower(title), lower(?))"
+        else:
             phrase = '"' + text.replace('"', '""') + '"'
             matches = "id IN (SELECT rowid FROM item_titles WHERE item_titles MATCH ?)"
-        else:
-            phrase = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-            matches = "title LIKE ? ESCAPE '\\'"
         rows = db.execute(
             f"{_ITEM} WHERE item = ? OR {matches} ORDER BY item = ? DESC, length(title), title LIMIT ?",
             (text, phrase, text, limit),
@@ -172,6 +169,13 @@ def nearest_items(database: Database, text: str, *, limit: int = 3) -> list[Item
             )
             found += [item for item in map(_item, rows) if item not in found]
     return found[:limit]
+
+
+def counts(database: Database) -> tuple[int, int]:
+    """Return the numbers of users and of items."""
+    with database.read() as db:
+        users, items = db.execute("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM items)").fetchone()
+    return users, items
 
 
 def genre_names(database: Database) -> list[str]:

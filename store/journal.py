@@ -101,22 +101,28 @@ class Journal:
         with self._database.write() as db:
             db.execute("UPDATE jobs SET heartbeat_at = ? WHERE id = ?", (time.time(), job))
 
-    def finish(self, job: int, state: str, *, exit_code: int, version: int | None = None) -> None:
-        """Record that a job ended as `state`, with the version it made."""
+    def finish(
+        self,
+        job: int,
+        state: str,
+        *,
+        exit_code: int,
+        version: int | None = None,
+        code: str | None = None,
+        error: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        """Record that a job ended as `state`, with the version it made and what it has to say about it."""
         with self._database.write() as db:
             db.execute(
-                "UPDATE jobs SET state = ?, exit_code = ?, version = ?, finished_at = ? WHERE id = ?",
-                (state, exit_code, version, time.time(), job),
+                "UPDATE jobs SET state = ?, exit_code = ?, version = ?, code = ?, error = ?, hint = ?, finished_at = ? "
+                "WHERE id = ?",
+                (state, exit_code, version, code, error, hint, time.time(), job),
             )
 
     def fail(self, job: int, *, code: str, error: str, hint: str) -> None:
         """Record that a job failed, with the kind of error, what happened and what to do next."""
-        with self._database.write() as db:
-            db.execute(
-                "UPDATE jobs SET state = 'failed', exit_code = 1, code = ?, error = ?, hint = ?, finished_at = ? "
-                "WHERE id = ?",
-                (code, error, hint, time.time(), job),
-            )
+        self.finish(job, "failed", exit_code=1, code=code, error=error, hint=hint)
 
     def request_cancel(self, job: int) -> Job:
         """Ask a job to stop after the epoch it is in; a queued job is cancelled at once.

@@ -1,6 +1,7 @@
 """Single ratings: a user's history, one rating put or taken away, counts. Light: on the way of every recommendation.
 
-Every change counts `meta.revision` up by one and gives the new number to the users it touched, in the same transaction.
+Every change counts `meta.revision` up by one and gives the new number to the users it touched, in the same
+transaction.
 """
 
 import math
@@ -86,8 +87,8 @@ def all_rows(database: Database, *, page: int = 10_000) -> Iterator[Entry]:
 def get(database: Database, user: str, item: str) -> Rating | None:
     """Return one rating, or None."""
     query = (
-        "SELECT i.item, r.rating, r.at, r.item FROM users u JOIN items i JOIN ratings r ON r.user = u.id AND r.item = i.id "
-        "WHERE u.user = ? AND i.item = ?"
+        "SELECT i.item, r.rating, r.at, r.item FROM users u JOIN items i "
+        "JOIN ratings r ON r.user = u.id AND r.item = i.id WHERE u.user = ? AND i.item = ?"
     )
     with database.read() as db:
         row = db.execute(query, (user, item)).fetchone()
@@ -208,7 +209,8 @@ def ensure_item_index(database: Database) -> None:
 
 def bump(db: Connection) -> int:
     """Count the revision of the data up by one, inside the caller's transaction, and return it."""
-    value: int = db.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision' RETURNING value").fetchall()[0][0]
+    query = "UPDATE meta SET value = value + 1 WHERE key = 'revision' RETURNING value"
+    value: int = db.execute(query).fetchall()[0][0]
     return value
 
 

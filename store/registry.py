@@ -228,12 +228,13 @@ class Registry:
 
     def _best(self) -> int | None:
         """Highest NDCG@10 among versions measured like the newest measured one: same split, seed and data."""
+        alike = (
+            "json_array(json_extract({0}.protocol, '$.split'), json_extract({0}.protocol, '$.test'), "
+            "json_extract({0}.protocol, '$.seed'), json_extract({0}.training_data, '$.fingerprint'))"
+        )
         return self._number(
             "SELECT v.id FROM versions v JOIN metrics m ON m.version = v.id AND m.name = 'ndcg@10' "
-            "WHERE (json_extract(v.protocol, '$.split'), json_extract(v.protocol, '$.test'), "
-            "json_extract(v.protocol, '$.seed'), json_extract(v.training_data, '$.fingerprint')) IN ("
-            "SELECT json_extract(w.protocol, '$.split'), json_extract(w.protocol, '$.test'), "
-            "json_extract(w.protocol, '$.seed'), json_extract(w.training_data, '$.fingerprint') FROM versions w "
+            f"WHERE {alike.format('v')} = (SELECT {alike.format('w')} FROM versions w "
             "JOIN metrics n ON n.version = w.id AND n.name = 'ndcg@10' ORDER BY w.id DESC LIMIT 1) "
             "ORDER BY m.value DESC, v.id DESC LIMIT 1"
         )

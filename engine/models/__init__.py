@@ -13,6 +13,7 @@ MODELS = {
     "popularity": "engine.models.popularity:Popularity",
     "content": "engine.models.content:ContentModel",
     "mf": "engine.models.matrix_factorization:MatrixFactorizationModel",
+    "ials": "engine.models.implicit_als:ImplicitALS",
 }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data import IdMap, Interactions, ItemFeatures, Scale
+from engine.errors import EngineError
 from engine.models.config import Config as BaseConfig
 
 if TYPE_CHECKING:
@@ -164,7 +165,15 @@ class Model(ABC):
         return self.score_vectors(np.stack([self.user_vector(int(user)) for user in users]))
 
     def ratings(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
-        """Return predicted ratings within the scale; for models whose score is a rating this is the clipped score."""
+        """Return predicted ratings within the scale; for models whose score is a rating this is the clipped score.
+
+        Raises:
+            EngineError: the model only ranks.
+        """
+        if not self.predicts_ratings:
+            raise EngineError(
+                f"{self.name} ranks items and predicts no ratings", hint="ask a version of another model, such as mf"
+            )
         return self.facts.scale.clip(self.scores(vector, items))
 
     def rate_pairs(self, users: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]]) -> NDArray[np.float32]:

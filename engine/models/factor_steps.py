@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from engine.data import Interactions
 from engine.models.base import TrainingFacts
-from engine.models.shrinkage import Spread, shrunk_effects, spread
+from engine.models.shrinkage import shrunk_effects, spread
 
 if TYPE_CHECKING:
     from engine.kernels import Rows, Side
@@ -60,18 +60,12 @@ def damped_biases(train: Interactions, facts: TrainingFacts) -> Biases:
 
     Before anything is learned, all of the ratings' variance counts as noise.
     """
-    of_items = _at_least_a_little(spread(facts.item_counts, facts.item_sums, facts.mean, facts.variance), facts)
+    of_items = spread(facts.item_counts, facts.item_sums, facts.mean, facts.variance)._replace(within=facts.variance)
     items = shrunk_effects(facts.item_counts, facts.item_sums, facts.mean, of_items)
     left = train.ratings - np.float32(facts.mean) - items[train.item_index]
     sums = np.bincount(train.user_index, left, train.n_users)
     level, variance = (float(f(left, dtype=np.float64)) if len(left) else 0.0 for f in (np.mean, np.var))
-    of_users = _at_least_a_little(spread(facts.user_counts, sums, level, variance), facts)
-    return Biases(items, of_items.between, of_users.between)
-
-
-def _at_least_a_little(found: Spread, facts: TrainingFacts) -> Spread:
-    """Return the variance between groups, a hundredth of all variance at least: people and films do differ."""
-    return Spread(max(found.between, 0.01 * facts.variance), facts.variance)
+    return Biases(items, of_items.between, spread(facts.user_counts, sums, level, variance).between)
 
 
 def spectral_directions(
@@ -79,8 +73,8 @@ def spectral_directions(
 ) -> NDArray[np.float32]:
     """Return users' coordinates (n_users, n_factors) along the main directions of the residuals, each of unit size.
 
-    The residuals `left` (n,) are scaled by 1/√(count + 5) of user and item, so that rare ones, which are mostly noise, do not make
-    directions of their own, and their leading left singular vectors are found by two steps of subspace iteration.
+    The residuals `left` (n,) are scaled by 1/√(count + 5) of user and item, so that rare ones, which are mostly noise,
+    do not make directions of their own. Two steps of subspace iteration find their leading left singular vectors.
     A direction that the data do not have is zero, and stays so: the rank never exceeds what there is to learn.
 
     Source: Halko, Martinsson, Tropp 2011, algorithm 4.4.

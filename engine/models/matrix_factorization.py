@@ -46,7 +46,7 @@ class MatrixFactorizationConfig(Config):
     regularization: float = setting(
         1.0, "Multiplies the noise that the data show; above 1 shrinks more.", low=1e-3, high=1e3
     )
-    epochs: int = setting(12, "Passes over the ratings.", low=1, high=10_000)
+    epochs: int = setting(10, "Passes over the ratings.", low=1, high=10_000)
     early_stopping: bool = setting(
         False, "Hold out a tenth of the training rows and stop when they are no longer predicted better."
     )
@@ -60,6 +60,7 @@ class MatrixFactorizationModel(LinearModel):
 
     _user_variances: NDArray[np.float32]  # (n_users, 1 + n_factors)
     _noise: float  # variance of a rating around its prediction
+    _most_noise: float  # mean square of what the biases leave
     _best: float = np.finfo(np.float64).max  # lowest loss on the validation part
     _stale: float = 0  # epochs since then
 
@@ -89,9 +90,9 @@ class MatrixFactorizationModel(LinearModel):
             yield Epoch(number, self.config.epochs, losses, len(train))
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
-        """Return a forecast of the peak memory of training: the rows three times over, and five sets of factors."""
+        """Return a forecast of the peak memory of training: the rows three times over, and seven sets of factors."""
         factors: int = self.config.n_factors
-        return 70 * n_ratings + 20 * (n_users + n_items) * (factors + 11)
+        return 54 * n_ratings + 28 * (n_users + n_items) * (factors + 11)
 
     def _advance(self, data: Prepared, number: int, rng: np.random.Generator) -> None:
         """Make one epoch: the first fits the biases, the second adds factors, the others improve them."""
@@ -112,7 +113,7 @@ class MatrixFactorizationModel(LinearModel):
         self.facts = facts = data.facts
         shape = (len(facts.users), len(facts.items), 1 + self.config.n_factors)
         self._best, self._stale = np.finfo(np.float64).max, 0
-        self._take_noise(facts.variance)
+        self._noise = self.config.regularization * max(facts.variance, self._least_noise())
         self.offsets = np.float32(facts.mean) + data.biases.items
         self.design, self.uncertainty = np.zeros(shape[1:], np.float32), np.zeros(shape[1:], np.float32)
         self.design[:, 0] = 1.0
@@ -178,11 +179,12 @@ class MatrixFactorizationModel(LinearModel):
         train, deviation = data.train, max(self.facts.variance, self._least_noise()) ** 0.5
         units = np.full(1 + self.config.n_factors, deviation**0.5, np.float32)  # so that a step suits every scale
         units[0] = deviation
-        users, items = self.user_vectors / units, self.design / units
+        users, items = (np.asarray(side / units, np.float32) for side in (self.user_vectors, self.design))
         items[:, 0] = (self.offsets - np.float32(self.facts.mean)) / units[0]
         triples = (train.user_index, train.item_index, (train.ratings - np.float32(self.facts.mean)) / units[0])
         penalty = _SGD_PENALTY * self.config.regularization
-        descend(rng.permutation(len(train)), triples, users, items, self.config.learning_rate, penalty)
+        rates = (self.config.learning_rate, _SGD_FACTOR_STEP * self.config.learning_rate)
+        descend(rng.permutation(len(train)), triples, users, items, rates, penalty)
         ridge = penalty * (deviation / units) ** 2
         with np.errstate(over="ignore", invalid="ignore"):  # divergence shows in the loss
             self.design, self.uncertainty = items * units, np.tile(ridge.astype(np.float32), (len(items), 1))
@@ -207,7 +209,7 @@ class MatrixFactorizationModel(LinearModel):
     def _losses(self, data: Prepared, valid: Interactions | None) -> dict[str, float]:
         """Measure the epoch and, with it, the noise: mean square of the residuals plus variance of the predictions."""
         squares, doubt = errors_of(data.by_user, self._items_fixed(), self.user_vectors, self._user_variances)
-        self._take_noise(squares + doubt)
+        self._take_noise(squares, doubt)
         losses = {"train": float(np.sqrt(squares))}
         if not np.isfinite(squares):
             hint = "lower learning_rate" if self.config.solver == "sgd" else "look for extreme ratings: `data health`"
@@ -226,9 +228,11 @@ class MatrixFactorizationModel(LinearModel):
         """
         return float((_PRIOR * max(self.facts.variance, self._least_noise()) / self.config.n_factors) ** 0.5)
 
-    def _take_noise(self, estimate: float) -> None:
-        """Set the noise: at least what rounding makes, and at most, however wide the priors, what there is to explain."""
-        self._noise = self.config.regularization * max(min(estimate, self.facts.variance), self._least_noise())
+    def _take_noise(self, squares: float, doubt: float) -> None:
+        """Estimate the noise: at least what rounding makes; at most what the biases leave, however wide the priors."""
+        if not self.epochs_done:
+            self._most_noise = squares
+        self._noise = self.config.regularization * max(min(squares + doubt, self._most_noise), self._least_noise())
 
     def _least_noise(self) -> float:
         """Return the variance that rounding to the scale's steps makes, step² / 12: no rating can be known better."""
@@ -258,7 +262,7 @@ class MatrixFactorizationModel(LinearModel):
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of a linear model, and what a resumed training needs."""
-        going_on = np.array([self._noise, self._best, self._stale])
+        going_on = np.array([self._noise, self._most_noise, self._best, self._stale])
         resume = {"resume.user_variances": self._user_variances, "resume.numbers": going_on}
         return super().parameters() | resume
 
@@ -266,13 +270,15 @@ class MatrixFactorizationModel(LinearModel):
         """Take back what `parameters` gave; without the `resume.…` arrays training goes on from rough estimates."""
         super().set_parameters(arrays)
         self._user_variances = arrays.get("resume.user_variances", np.zeros_like(self.user_vectors))
-        rough = np.array([self.facts.variance, np.finfo(np.float64).max, 0.0])
-        self._noise, self._best, self._stale = arrays.get("resume.numbers", rough).tolist()
+        rough = np.array([self.facts.variance, self.facts.variance, np.finfo(np.float64).max, 0.0])
+        numbers = arrays.get("resume.numbers", rough).tolist()
+        self._noise, self._most_noise, self._best, self._stale = numbers
 
 
 _PRIOR = 1.0
 _EPOCHS_WITH_FIXED_PRIOR = 3  # factors are estimated before their variances are
 _LEAST_SHARE = 1e-9  # keeps a prior that has faded to nothing from being divided by
 _PATIENCE = 3
-_SGD_START = np.float32(0.07)  # small, so that strong directions grow first
-_SGD_PENALTY = 0.06
+_SGD_START = np.float32(0.05)  # small, so that strong directions grow first
+_SGD_FACTOR_STEP = 3.0  # a factor's gradient is smaller than a bias's, by the size of the factor beside it
+_SGD_PENALTY = 0.07

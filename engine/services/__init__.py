@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from engine.services.evaluation import EvaluationService
     from engine.services.explain import ExplainerService
     from engine.services.manager import MLModelManager
+    from engine.services.memory import Memory
     from engine.services.realtime import RealtimeLearner
     from engine.services.recommend import Recommender
     from engine.services.training import TrainingService
@@ -52,11 +53,18 @@ class Services:
         return Journal(self.database)
 
     @cached_property
+    def memory(self) -> "Memory":
+        """What is remembered of the database until it changes."""
+        from engine.services.memory import Memory
+
+        return Memory(self.database)
+
+    @cached_property
     def manager(self) -> "MLModelManager":
         """Saving, loading, choosing and falling back."""
         from engine.services.manager import MLModelManager
 
-        return MLModelManager(self.registry)
+        return MLModelManager(self.registry, self.memory)
 
     @cached_property
     def training(self) -> "TrainingService":

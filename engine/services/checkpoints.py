@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+from engine.errors import ResumeRefused
 from engine.models.base import State
 from store import errors
 from store.artifacts import Bundle, FileFacts, read_bundle, write_bundles
@@ -20,27 +21,40 @@ class Checkpoints:
         self._written = time.monotonic()
         self._turn = 0
 
-    def save(self, state: State, *, now: bool = False) -> None:
-        """Write the state if the last one is older than five seconds, or `now`."""
+    def save(self, state: State, rows: str, *, now: bool = False) -> None:
+        """Write the state if the last one is older than five seconds, or `now`.
+
+        Args:
+            state: of the model between two epochs.
+            rows: fingerprint of the training rows.
+            now: write it in any case.
+        """
         if not now and time.monotonic() - self._written < _LEAST_SECONDS:
             return
         self._turn = 1 - self._turn
         target = self._folder / f"turn{self._turn}"
-        facts = write_bundles(target, {"state": Bundle(state.arrays, state.extra)})
+        facts = write_bundles(target, {"state": Bundle(state.arrays, state.extra | {"rows": rows})})
         index = self._folder / "newest.json.partial"
         content = {"folder": target.name, "files": {name: fact._asdict() for name, fact in facts.items()}}
         index.write_text(json.dumps(content))
         index.replace(self._folder / "newest.json")
         self._written = time.monotonic()
 
-    def load(self) -> State | None:
-        """Return the newest complete state, or None; a damaged one counts as none."""
+    def load(self, rows: str) -> State | None:
+        """Return the newest complete state, or None; a damaged one counts as none.
+
+        Raises:
+            ResumeRefused: it belongs to other training rows than those with the fingerprint `rows`.
+        """
         try:
             index = json.loads((self._folder / "newest.json").read_text())
             facts = {name: FileFacts(**fact) for name, fact in index["files"].items()}
-            return State(*read_bundle(self._folder / index["folder"], "state", facts))
+            arrays, extra = read_bundle(self._folder / index["folder"], "state", facts)
         except (OSError, ValueError, KeyError, errors.Damaged):
             return None
+        if extra.pop("rows") != rows:
+            raise ResumeRefused("ratings have changed since the run began", hint="train anew, without --resume")
+        return State(arrays, extra)
 
     def remove(self) -> None:
         """Delete the folder of a run that has ended."""

@@ -59,6 +59,7 @@ class EvaluationService:
         """Measure a version on its own held-out rows.
 
         Raises:
+            DataRefused: it was fitted once more on all rows, these among them.
             NotFound: no such version.
             DataTooSmall: it holds no rows out (`--test 0`).
         """
@@ -143,7 +144,18 @@ class EvaluationService:
         return self._one(version, f"coverage@{k}")
 
     def generate_report(self, version: str = "active") -> dict[str, Any]:
-        """Return every metric with its interval, the protocol and the number of users, as plain values."""
+        """Return every metric with its interval, the protocol and the number of users, as plain values.
+
+        A version that was fitted once more on all rows has seen its test rows: the figures of its first fit stand.
+        """
+        found = self._services.registry.resolve(version)
+        if found.protocol.get("full") and found.metrics:
+            figures = {
+                name: {"value": row.value, "low": row.low, "high": row.high} for name, row in found.metrics.items()
+            }
+            protocol = found.protocol | {"measured": "on the first fit, without the test rows"}
+            users = max(row.users or 0 for row in found.metrics.values())
+            return {"version": found.name, "protocol": protocol, "users": users, "metrics": figures}
         return _plain(self.report(version))
 
     def _one(self, version: str, metric: str) -> float:
@@ -155,6 +167,11 @@ class EvaluationService:
         The test rows are the ones kept with the version. Seen are all rows of the database but those: a rating that
         came after training is no candidate either.
         """
+        if version.protocol.get("full"):
+            raise DataRefused(
+                f"{version.name} was fitted on its test rows too (--full)",
+                hint=f"`recsys-tui models show {version.name}` has the figures of its first fit",
+            )
         if f"{HELD_OUT}.safetensors" not in version.files:
             raise DataTooSmall(f"{version.name} holds no rows out", hint="train without --test 0, or pass --on FILE")
         facts = self._services.manager.snapshot(version.name).model.facts

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.models.base import FoldsIn, Model, Vector
 from engine.services.manager import Snapshot
+from engine.services.memory import Memory, Moment
 from store import catalog, ratings, vectors
 from store.database import Database
 
@@ -44,26 +45,29 @@ class View:
 class Ladder:
     """Finds the rung of a user, and remembers the users it has met until their ratings change."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, memory: Memory) -> None:
         self._database = database
-        self._views: OrderedDict[tuple[int, str], View] = OrderedDict()
+        self._memory = memory
+        self._views: OrderedDict[tuple[int, str], tuple[Moment, View]] = OrderedDict()
 
     def view(self, snapshot: Snapshot, user: str, prefer: Sequence[str] = (), *, remember: bool = True) -> View:
-        """Return the user as the snapshot sees them now, on the highest rung that holds.
+        """Return the user as the snapshot sees them, on the highest rung that holds.
 
         Args:
-            snapshot: the version that answers.
+            snapshot: the version that answers, asked for just before: that is when it was seen what has changed.
             user: text id; an unknown one stands on the lowest rungs.
             prefer: genres that a user without ratings likes.
             remember: keep the view for the next question, as long as the user's ratings stay as they are.
         """
+        moment = self._memory.latest
+        seen, view = self._views.get((snapshot.version.id, user), (None, None))
+        if view is not None and seen is moment and not prefer:
+            return view
         key = catalog.user_key(self._database, user)
-        cached = self._views.get((snapshot.version.id, user))
-        if cached is not None and not prefer and cached.revision == (key[1] if key else -1):
-            return cached
-        view = self._climb(snapshot, user, key, prefer)
+        if view is None or prefer or view.revision != (key[1] if key else -1):
+            view = self._climb(snapshot, user, key, prefer)
         if remember and not prefer:
-            self._views[snapshot.version.id, user] = view
+            self._views[snapshot.version.id, user] = moment, view
             if len(self._views) > _VIEWS:
                 self._views.popitem(last=False)
         return view

@@ -1,7 +1,7 @@
 """`MLModelManager`: save, load, choose and fall back. A loaded version is a `Snapshot`, which never changes."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +14,7 @@ from engine.models import model_class
 from engine.models.base import Model, State
 from engine.models.content import ContentModel
 from engine.models.popularity import Popularity
+from engine.services.memory import Memory
 from store import errors as store_errors
 from store.artifacts import Bundle
 from store.registry import ModelVersion, NewVersion, Registry
@@ -61,8 +62,9 @@ class Snapshot:
 class MLModelManager:
     """Versions as models: what is saved, what is loaded, which one is best, and what happens where one is damaged."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, memory: Memory) -> None:
         self._registry = registry
+        self._memory = memory
         self._loaded: dict[int, Snapshot] = {}
 
     def save_model(
@@ -116,9 +118,20 @@ class MLModelManager:
     def snapshot(self, name: str = "active") -> Snapshot:
         """Load a version for serving; a damaged one is replaced by the newest sound one, else by popularity.
 
+        While the database stays as it is, asking again costs one cheap query.
+
         Raises:
             NotFound: no version of that name.
         """
+        moment = self._memory.now()
+        known = moment.snapshots.get(name)
+        if known is None:
+            known = self._find(name)
+            if not known.notes:  # a damaged version is looked at again each time: its files may come back
+                moment.snapshots[name] = known
+        return known
+
+    def _find(self, name: str) -> Snapshot:
         wanted = self._registry.resolve(name)
         notes: list[str] = []
         for version in self._candidates(wanted):
@@ -134,15 +147,16 @@ class MLModelManager:
             return Snapshot(found.version, found.model, found.calibration, tuple(notes), found.positions)
         raise store_errors.Damaged("; ".join(notes), hint="train again: `recsys-tui train popularity --activate`")
 
-    def _candidates(self, wanted: ModelVersion) -> list[ModelVersion]:
-        """Return the versions to try in order: the one asked for, the one active before it, then newest first."""
-        order = [wanted]
+    def _candidates(self, wanted: ModelVersion) -> Iterator[ModelVersion]:
+        """Yield the versions to try in order: the one asked for, the one active before it, then newest first."""
+        yield wanted
+        before: ModelVersion | None = None
         with suppress(store_errors.NotFound):
-            order.append(self._registry.resolve("previous"))
-        for version in self._registry.versions():
-            if version.id not in {seen.id for seen in order}:
-                order.append(version)
-        return order
+            before = self._registry.resolve("previous")
+        if before is not None:
+            yield before
+        tried = {wanted.id, before.id if before else wanted.id}
+        yield from (version for version in self._registry.versions() if version.id not in tried)
 
     def _load(self, version: ModelVersion) -> Snapshot:
         if version.id not in self._loaded:

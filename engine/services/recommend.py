@@ -28,6 +28,10 @@ class Filters(NamedTuple):
     since_year: int | None = None
 
 
+_Rated = tuple[float | None, float | None, float | None, float | None]  # prediction, lower, upper, confidence
+_NO_FILTERS = (Filters(), Filters(include_seen=True))
+
+
 @dataclass(frozen=True)
 class Prediction:
     """A predicted rating; bounds hold the true one with 80 % probability, None where they were never measured.
@@ -79,7 +83,7 @@ class Recommender:
     def __init__(self, services: "Services") -> None:
         self._services = services
         self._database = services.database
-        self.ladder = Ladder(services.database)
+        self.ladder = Ladder(services.database, services.memory)
 
     def recommend(
         self,
@@ -167,46 +171,34 @@ class Recommender:
         self, snapshot: Snapshot, view: View, picked: NDArray[np.integer[Any]], scores: NDArray[np.float32]
     ) -> tuple[Recommendation, ...]:
         texts = [view.model.facts.items.text(int(index)) for index in picked]
-        found = catalog.items_by_id(self._database, texts)
-        ordered = np.sort(scores)
-        percentiles = 100 * np.searchsorted(ordered, scores[picked], side="right") / max(len(ordered), 1)
-        predictions = self.predictions(snapshot, view, picked)
+        found = self._services.memory.items(texts)
+        percentiles = _percentiles(scores, picked)
+        rated = self._rated(snapshot, view, picked)
         return tuple(
-            Recommendation(
-                rank,
-                text,
-                found[text].title if text in found else None,
-                found[text].year if text in found else None,
-                found[text].genres if text in found else (),
-                float(scores[index]),
-                float(percentile),
-                prediction.prediction,
-                prediction.lower,
-                prediction.upper,
-                prediction.confidence,
-                view.rung,
-            )
-            for rank, (text, index, percentile, prediction) in enumerate(
-                zip(texts, picked, percentiles, predictions, strict=True), 1
+            Recommendation(rank, text, *_card(found.get(text)), score, percentile, *numbers, view.rung)
+            for rank, text, score, percentile, numbers in zip(
+                range(1, len(texts) + 1), texts, scores[picked].tolist(), percentiles, rated, strict=True
             )
         )
 
     def predictions(self, snapshot: Snapshot, view: View, items: NDArray[np.integer[Any]]) -> list[Prediction]:
         """Return predicted ratings with bounds; a model that only ranks has none."""
-        name, facts = snapshot.version.name, view.model.facts
+        name = snapshot.version.name
+        return [Prediction(*numbers, view.rung, name) for numbers in self._rated(snapshot, view, items)]
+
+    def _rated(self, snapshot: Snapshot, view: View, items: NDArray[np.integer[Any]]) -> list[_Rated]:
+        """Return the numbers of predicted ratings; a model that only ranks has none."""
+        facts = view.model.facts
         if not view.model.predicts_ratings:
-            return [Prediction(None, None, None, None, view.rung, name) for _ in items]
+            return [(None, None, None, None)] * len(items)
         predicted = view.model.ratings(view.vector, items).astype(np.float64)
         if snapshot.calibration is None:
-            return [Prediction(float(value), None, None, None, view.rung, name) for value in predicted]
+            return [(value, None, None, None) for value in predicted.tolist()]
         support = np.full(len(items), len(view.items)), facts.item_counts[items]
         low, high = snapshot.calibration.interval(predicted, *support)
         chance = snapshot.calibration.probability_at_least(view.mean, predicted, *support)
         bounds = facts.scale.clip(low), facts.scale.clip(high)
-        return [
-            Prediction(float(value), float(lower), float(upper), float(likely), view.rung, name)
-            for value, lower, upper, likely in zip(predicted, *bounds, chance, strict=True)
-        ]
+        return list(zip(*(column.tolist() for column in (predicted, *bounds, chance)), strict=True))
 
     def predict_new_item(self, snapshot: Snapshot, view: View, found: catalog.Item | None) -> Prediction:
         """Predict an item that the model has never seen: by its genres where it has any, else the user's level."""
@@ -237,6 +229,22 @@ class Recommender:
         return [f"only {found} of {wanted} items are eligible: " + "; ".join(parts)]
 
 
+def _card(found: catalog.Item | None) -> tuple[str | None, int | None, tuple[str, ...]]:
+    """Return title, year and genres; nothing of an item that has left the catalogue."""
+    return (None, None, ()) if found is None else (found.title, found.year, found.genres)
+
+
+def _percentiles(scores: NDArray[np.float32], picked: NDArray[np.integer[Any]]) -> list[float]:
+    """Return the percentage of all scores that are not above that of each picked item; what is below all needs no order."""
+    if not len(picked):
+        return []
+    chosen = scores[picked]
+    higher = np.sort(scores[scores > chosen.min()])
+    above = len(higher) - higher.searchsorted(chosen, "right")
+    percentiles: list[float] = (100 - 100 * above / len(scores)).tolist()
+    return percentiles
+
+
 def allowed_items(model: Model, filters: Filters) -> NDArray[np.bool_] | None:
     """Return which items pass the filters (n_items,), or None where all do.
 
@@ -245,14 +253,14 @@ def allowed_items(model: Model, filters: Filters) -> NDArray[np.bool_] | None:
     """
     from engine.errors import SettingRefused
 
+    if filters in _NO_FILTERS:
+        return None
     features = model.facts.features
     column = {name.casefold(): index for index, name in enumerate(features.genre_names)}
     for name in (*filters.only_genres, *filters.exclude_genres):
         if name.casefold() not in column:
             known = ", ".join(features.genre_names) or "none: the catalogue has no genres"
             raise SettingRefused(f"no item has the genre {name!r}", hint=f"genres: {known}")
-    if filters == Filters() or filters == Filters(include_seen=True):
-        return None
     allowed = np.ones(len(model.facts.items), bool)
     if filters.only_genres:
         wanted = [column[name.casefold()] for name in filters.only_genres]

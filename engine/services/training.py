@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version as package_version
 from typing import TYPE_CHECKING, Any
@@ -88,13 +88,13 @@ class TrainingService:
             features=ItemFeatures(*genres),
         )
 
-    def prepare_data(self, request: TrainingRequest) -> Split:
-        """Read the ratings and hold rows out.
+    def prepare_data(self, request: TrainingRequest, data: Interactions | None = None) -> Split:
+        """Hold rows out of the ratings, read from the database unless they are given.
 
         Raises:
             DataTooSmall: fewer than 100 ratings.
         """
-        data = self.load_data()
+        data = self.load_data() if data is None else data
         if len(data) < LEAST_RATINGS:
             raise DataTooSmall(
                 f"{len(data)} ratings are too few to train on; at least {LEAST_RATINGS} are needed",
@@ -127,7 +127,7 @@ class TrainingService:
 
     def run(
         self, request: TrainingRequest, *, checkpoints: Checkpoints | None = None, job: int | None = None
-    ) -> Iterator[Progress]:
+    ) -> Generator[Progress, None, None]:
         """Train by a request, yielding what happens; the last event is "version". To cancel, stop iterating.
 
         Raises:
@@ -136,11 +136,12 @@ class TrainingService:
         """
         started = time.monotonic()
         model = model_class(request.model)(**request.settings)
-        ratings.ensure_item_index(self._services.database)
+        self._check_memory(model, request)
         yield Progress("stage", {"stage": "reading ratings"})
+        ratings.ensure_item_index(self._services.database)
         revision = ratings.revision(self._services.database)
-        parts = self.prepare_data(request)
-        self._check_memory(model, request, parts.train)
+        data = self.load_data()
+        parts = self.prepare_data(request, data)
         with resources.thread_limit(request.threads):
             yield from _epochs(model, parts.train, request, checkpoints)
             yield Progress("stage", {"stage": "measuring"})
@@ -149,14 +150,18 @@ class TrainingService:
             if request.full and len(parts.test):
                 yield Progress("stage", {"stage": "fitting on all rows"})
                 model = model_class(request.model)(**request.settings)
-                everything = self.load_data()
-                yield from _epochs(model, everything, request, None)
+                yield from _epochs(model, data, request, None)
         yield Progress("stage", {"stage": "saving"})
         saved = self._register(model, request, parts, report, calibration, revision, job, time.monotonic() - started)
-        yield Progress("version", {"version": saved, "active": self._activate(saved, request)})
+        try:
+            outcome: dict[str, Any] = {"active": self._activate(saved, request)}
+        except GateRefused as error:  # the version is there all the same, as a candidate
+            outcome = {"active": False, "refused": str(error), "hint": error.hint}
+        yield Progress("version", {"version": saved} | outcome)
 
-    def _check_memory(self, model: Model, request: TrainingRequest, train: Interactions) -> None:
-        needed = model.memory_bytes(train.n_users, train.n_items, len(train))
+    def _check_memory(self, model: Model, request: TrainingRequest) -> None:
+        database = self._services.database
+        needed = model.memory_bytes(*catalog.counts(database), ratings.count(database))
         resources.check_memory(needed, f"training {request.model}", limit=request.memory_limit)
 
     def _register(
@@ -230,17 +235,23 @@ class TrainingService:
 
 def _epochs(
     model: Model, train: Interactions, request: TrainingRequest, checkpoints: Checkpoints | None
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Train, yielding an event an epoch with its speed; go on from a checkpoint where there is one."""
-    if checkpoints is not None and (state := checkpoints.load()) is not None:
+    rows = train.fingerprint() if checkpoints is not None else ""
+    if checkpoints is not None and (state := checkpoints.load(rows)) is not None:
         model.restore(state)
         yield Progress("note", {"text": f"goes on after epoch {model.epochs_done}"})
     began = last = time.monotonic()
     for epoch in model.fit_epochs(train, seed=request.seed):
         now = time.monotonic()
-        yield Progress("epoch", _epoch_data(epoch, now - last))
+        try:
+            yield Progress("epoch", _epoch_data(epoch, now - last))
+        except GeneratorExit:  # cancelled here: a resumed run goes on from this epoch, not from an earlier one
+            if checkpoints is not None:
+                checkpoints.save(model.state(), rows, now=True)
+            raise
         if checkpoints is not None:
-            checkpoints.save(model.state())
+            checkpoints.save(model.state(), rows)
         if request.time_limit and now - began >= request.time_limit:
             yield Progress(
                 "note", {"text": f"time limit of {request.time_limit:g} s reached after epoch {epoch.number}"}

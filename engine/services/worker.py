@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from engine.errors import EngineError
 from engine.services import Services
@@ -65,13 +66,13 @@ def main(path: str, number: str) -> int:
     """Run one recorded job to its end and return the exit code that is recorded with it."""
     job = int(number)
     services = Services.open(path)
+    stop, cancel = threading.Event(), threading.Event()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: services.journal.request_cancel(job))
+    signal.signal(signal.SIGTERM, lambda *_: cancel.set())
     services.journal.start(job, os.getpid())
-    stop = threading.Event()
     threading.Thread(target=_beat, args=(services, job, stop), daemon=True).start()
     try:
-        return _run(services, job)
+        return _run(services, job, cancel)
     except (EngineError, store_errors.StoreError) as error:
         services.journal.fail(job, code=error.code, error=str(error), hint=error.hint)
     except MemoryError:
@@ -91,24 +92,36 @@ def checkpoint_folder(services: Services, job: int) -> Path:
     return services.registry.folder / "checkpoints" / f"job{job}"
 
 
-def _run(services: Services, job: int) -> int:
+def _run(services: Services, job: int, cancel: threading.Event) -> int:
     recorded = dict(services.journal.get(job).request)
     resume, wait = recorded.pop("resume"), recorded.pop("wait")
     request = TrainingRequest(**recorded)
     checkpoints = Checkpoints(checkpoint_folder(services, resume or job))
     with training_lock(services.registry.folder, wait_seconds=wait or 5.0):
         services.registry.collect_orphans()
-        for event in services.training.run(request, checkpoints=checkpoints, job=job):
-            services.journal.add_event(job, event.kind, event.data)
-            if event.kind == "version":
-                checkpoints.remove()
-                number = int(str(event.data["version"]).removeprefix("v"))
-                services.journal.finish(job, "done", exit_code=0, version=number)
-                return 0
-            if services.journal.cancel_requested(job):
-                services.journal.finish(job, "cancelled", exit_code=CANCELLED)
-                return CANCELLED
+        with closing(services.training.run(request, checkpoints=checkpoints, job=job)) as events:
+            for event in events:
+                services.journal.add_event(job, event.kind, event.data)
+                if event.kind == "version":
+                    checkpoints.remove()
+                    _finish(services, job, event.data)
+                    return 0
+                if cancel.is_set() or services.journal.cancel_requested(job):
+                    events.close()  # writes the checkpoint before anybody is told that the run has stopped
+                    services.journal.finish(job, "cancelled", exit_code=CANCELLED)
+                    return CANCELLED
     raise AssertionError("a run ends with a version or an error")
+
+
+def _finish(services: Services, job: int, outcome: dict[str, Any]) -> None:
+    """Record the version that a run made, and why it was not activated where a gate refused it."""
+    number = int(str(outcome["version"]).removeprefix("v"))
+    if "refused" not in outcome:
+        services.journal.finish(job, "done", exit_code=0, version=number)
+        return
+    services.journal.finish(
+        job, "done", exit_code=0, version=number, code="gate_refused", error=outcome["refused"], hint=outcome["hint"]
+    )
 
 
 def _beat(services: Services, job: int, stop: threading.Event) -> None:

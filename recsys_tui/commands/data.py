@@ -1,6 +1,7 @@
 """Commands on the data: init, import, imports, stats, export, backup, restore."""
 
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,7 +65,9 @@ def import_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, store nothing.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse the whole source where one row is bad.")] = False,
 ) -> None:
-    """Import ratings; bad rows are kept aside with line and reason, the rest is stored.
+    """Import a file or a folder of ratings.
+
+    Rows that cannot be used are kept aside with line and reason; the rest is stored.
 
     \b
     recsys-tui import ml-latest-small/
@@ -76,7 +79,7 @@ def import_(
 
     line = Line(session)
     result = import_source(
-        session.created.database,
+        session.database,
         source,
         format=source_format,
         mapping=pairs(mapping, "--map"),
@@ -88,9 +91,9 @@ def import_(
         stdin=sys.stdin.buffer,
     )
     line.end()
-    facts = _import_facts(result)
-    shown = {key: value for key, value in facts.items() if value not in ({}, [], None)}
-    session.document(facts, title="would import" if dry_run else "imported", shown=_for_people(shown))
+    session.document(
+        _import_facts(result), title="would import" if dry_run else "imported", shown=_result_for_people(result)
+    )
     if result.rejected and not dry_run:
         session.say(
             f"{result.rejected:,} rows were kept aside: `recsys-tui imports show {result.import_id}` lists them"
@@ -108,14 +111,14 @@ def list_imports(session: Session) -> None:
     columns: Columns = [
         Column("import_id", "import"),
         Column("source", grows=True),
-        "format",
         "state",
         "read",
         "stored",
-        "updated",
-        "unchanged",
         "rejected",
-        Column("started_at", "started"),
+        Column("updated", spare=True),
+        Column("unchanged", spare=True),
+        Column("format", spare=True),
+        Column("started_at", "started (UTC)", show=render.minute, spare=True),
     ]
     rows = [_imported(row) for row in recent(session.services.database)]
     session.rows(rows, columns, empty="nothing imported yet: recsys-tui import FILE")
@@ -127,7 +130,7 @@ def show_import(
     *,
     limit: Annotated[int, typer.Option("--limit", min=0, help="How many of the rejected rows to show.")] = 20,
 ) -> None:
-    """Show one import and the first rows that it kept aside, each with its line and the reason.
+    """Show one import, and the rows that it kept aside.
 
     \b
     recsys-tui imports show 3 --limit 100
@@ -140,14 +143,15 @@ def show_import(
     if session.as_json:
         session.document(facts | {"quarantine_rows": rejected})
         return
-    session.document(facts, title=f"import {number}", shown=_for_people(facts))
+    session.document(facts, title=f"import {number}", shown=_import_for_people(facts))
     if rejected:
+        session.gap()
         columns: Columns = [Column("source", "file"), "line", "reason", Column("raw", "row", grows=True)]
         session.rows(rejected, columns)
 
 
 def stats(session: Session) -> None:
-    """Count what is stored: users, items, ratings, density, scale, time span, distribution.
+    """Count what is stored: users, items, ratings, scale.
 
     \b
     recsys-tui stats --json
@@ -173,7 +177,7 @@ def export(
     what: Annotated[Literal["ratings", "recommendations", "metrics"], typer.Argument(help="What to write.")],
     *,
     out: Annotated[Path, typer.Option("--out", help="Target file: .csv, .ndjson or .parquet.")],
-    number: Annotated[int, typer.Option("-n", min=1, help="Items a user, for recommendations.")] = 10,
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="Items a user, for recommendations.")] = 10,
     version: Annotated[str, typer.Option("--version", help="Version, for recommendations.")] = "active",
 ) -> None:
     """Write ratings, recommendations or metrics to a file.
@@ -206,7 +210,7 @@ def export(
 
 
 def backup(session: Session, target: Annotated[Path, typer.Argument(help="Where the copy goes.")]) -> None:
-    """Copy database and models while they are in use; the copy is one folder that `restore` takes.
+    """Copy database and models into a folder, while in use.
 
     \b
     recsys-tui backup /backup/films-2026-11-23
@@ -222,7 +226,9 @@ def restore(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Replace an existing database.")] = False,
 ) -> None:
-    """Put a backup in the place of the database; every file is checked first.
+    """Put a backup in the place of the database.
+
+    Every file of the backup is checked first.
 
     \b
     recsys-tui restore /backup/films-2026-11-23 --db /srv/films.db
@@ -261,23 +267,38 @@ def _imported(row: Any) -> dict[str, Any]:
     return facts | {"started_at": render.iso(row.started_at), "finished_at": render.iso(row.finished_at)}
 
 
-def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
-    """Spread dictionaries and lists over lines, and count with separators."""
-    shown: dict[str, Any] = {}
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            shown |= {f"{key}: {name}": _plain(part) for name, part in value.items()}
-        elif isinstance(value, (list, tuple)):
-            shown |= {f"{key} {index}": _plain(part) for index, part in enumerate(value, 1)}
-        else:
-            shown[key] = _plain(value)
-    return shown
+def _result_for_people(result: Any) -> dict[str, Any]:
+    shown = {} if result.import_id is None else {"import": result.import_id}
+    shown |= {"read": f"{result.read:,} rows, as {result.format}", "columns": _columns(result.mapping)}
+    shown |= _counts(vars(result), ("stored", "updated", "unchanged", "duplicates", "rejected"))
+    shown |= _counts(result.reasons, result.reasons)
+    shown |= _counts(vars(result), ("users", "items"))
+    if result.scale is not None:
+        shown["scale"] = str(result.scale)
+    return shown | {"took": render.duration(result.seconds)}
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return "-" if value is None else str(value).lower()
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if isinstance(value, float) else str(value)
+def _import_for_people(facts: dict[str, Any]) -> dict[str, Any]:
+    shown = {
+        "source": facts["source"],
+        "state": facts["state"],
+        "started": f"{render.minute(facts['started_at'])} UTC",
+        "read": f"{facts['read']:,} rows, as {facts['format']}",
+        "columns": _columns(facts["options"].get("mapping") or {}),
+    }
+    shown |= _counts(facts, ("stored", "updated", "unchanged", "rejected"))
+    shown |= _counts(facts["reasons"], facts["reasons"])
+    return shown | ({"error": facts["error"]} if facts["error"] else {})
+
+
+def _counts(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """Return counts as people read them; a reason for rejecting stands indented under the others."""
+    indent = "  " if facts is names else ""
+    return {f"{indent}{name}": f"{facts[name]:,}" for name in names}
+
+
+def _columns(mapping: Mapping[str, str]) -> str:
+    return ", ".join(role if role == column else f"{role} = {column}" for role, column in mapping.items()) or "-"
 
 
 def _stats_for_people(facts: dict[str, Any]) -> dict[str, Any]:
@@ -290,9 +311,10 @@ def _stats_for_people(facts: dict[str, Any]) -> dict[str, Any]:
         "ratings": f"{facts['ratings']:,}",
         "density": f"{facts['density']:.4%}",
         "scale": f"{scale['min']:g} to {scale['max']:g}{step}",
-        "from": facts["first_at"] or "-",
-        "to": facts["last_at"] or "-",
+        "from": render.minute(facts["first_at"]),
+        "to": render.minute(facts["last_at"]),
     }
+    narrow = render.Terminal.of(sys.stdout).ascii
     for row in facts["distribution"]:
-        shown[f"{row['rating']:g}"] = f"{row['count']:>10,}  {render.bar(row['count'], largest, 30)}"
+        shown[f"{row['rating']:g}"] = f"{row['count']:>10,}  {render.bar(row['count'], largest, 30, ascii=narrow)}"
     return shown

@@ -25,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(session: Session) -> None:
-    """Import the sample data, train, evaluate, recommend and explain: all of it in under a minute.
+    """Do all of it on sample data, in under a minute.
+
+    Import, train, evaluate, recommend and explain.
 
     Works in a database of its own in a temporary folder, unless --db or RECSYS_DB names one.
 

@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(session: Session) -> None:
-    """Check machine, database, versions and terminal; exit 4 where something must be mended.
+    """Check machine, database, versions and terminal.
+
+    Exit code 4 where something must be mended.
 
     \b
     recsys-tui doctor
@@ -62,7 +64,7 @@ def show(session: Session) -> None:
 
 
 def path(session: Session) -> None:
-    """Print where the program looks for its settings and keeps its data.
+    """Print where settings are read and data is kept.
 
     \b
     recsys-tui config path

@@ -25,7 +25,9 @@ def rate(
     *,
     unset: Annotated[bool, typer.Option("--unset", help="Take the rating back.")] = False,
 ) -> None:
-    """Rate an item: stored durably first, then folded in, so that the next list reflects it.
+    """Rate an item; the next list reflects it.
+
+    The rating is stored durably first, then folded into the user's vector, without training.
 
     \b
     recsys-tui rate 42 318 4.5

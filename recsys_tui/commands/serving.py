@@ -47,7 +47,9 @@ def recommend(
     everybody: Annotated[bool, typer.Option("--all", help="Every user, into --out FILE.")] = False,
     out: _OUT = None,
 ) -> None:
-    """Recommend items to a user: the best that they have not rated yet, and on request why.
+    """Recommend items to a user, and say why.
+
+    The best of the items that they have not rated yet.
 
     \b
     recsys-tui recommend 42 -n 5 --explain
@@ -83,7 +85,9 @@ def predict(
     pairs: Annotated[Path | None, typer.Option("--pairs", help="A CSV with the columns user and item.")] = None,
     out: _OUT = None,
 ) -> None:
-    """Predict what a user would give an item, with the bounds that hold it in 80 of 100 cases.
+    """Predict the rating that a user would give an item.
+
+    Its bounds hold the true rating in 80 of 100 cases.
 
     \b
     recsys-tui predict 42 318
@@ -106,7 +110,9 @@ def predict(
 
 
 def explain(session: Session, user: User, item: Item, *, version: Version = "active") -> None:
-    """Say why an item suits a user: reasons with numbers, and the score taken apart.
+    """Say why an item suits a user, with numbers.
+
+    Reasons that can be checked against the data, and the score taken apart by the user's own ratings.
 
     \b
     recsys-tui explain 42 318
@@ -144,7 +150,7 @@ def similar(
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many items.")] = 10,
     version: Version = "active",
 ) -> None:
-    """List the items nearest to one, as the model sees them.
+    """List the items nearest to one, as a model sees them.
 
     \b
     recsys-tui similar 318

@@ -59,7 +59,9 @@ def train(
     wait: Annotated[str, typer.Option(help="Wait this long for another training to end: 90, 10m, 1h.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="Train every model that suits the data.")] = False,
 ) -> None:
-    """Train a model in a process of its own, measure it on held-out ratings, register it as a version.
+    """Train a model, measure it, register it as a version.
+
+    The run has a process of its own, which survives this terminal. Held-out ratings measure it.
 
     \b
     recsys-tui train mf --activate
@@ -127,7 +129,7 @@ def list_jobs(session: Session, *, limit: Annotated[int, typer.Option("--limit",
 
 
 def show_job(session: Session, number: Number) -> None:
-    """Show one run: what was asked for, how it went, how it ended.
+    """Show one run: what was asked for, and how it ended.
 
     \b
     recsys-tui jobs show 3 --json
@@ -146,7 +148,7 @@ def tail(
     *,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for more until the run ends.")] = False,
 ) -> None:
-    """Print the events of a run, one a line; under --json each line is a JSON object.
+    """Print the events of a run, one a line.
 
     \b
     recsys-tui jobs tail 3 -f
@@ -167,7 +169,7 @@ def tail(
 
 
 def attach(session: Session, number: Number) -> None:
-    """Follow a run to its end and answer as `train` does; Ctrl-C leaves the run alone.
+    """Follow a run to its end; Ctrl-C leaves it alone.
 
     \b
     recsys-tui jobs attach 3
@@ -177,7 +179,7 @@ def attach(session: Session, number: Number) -> None:
 
 
 def cancel(session: Session, number: Number) -> None:
-    """Ask a run to stop after the epoch it is in; its checkpoint stays for `train --resume`.
+    """Stop a run after its epoch; `train --resume` goes on.
 
     \b
     recsys-tui jobs cancel 3
@@ -267,7 +269,7 @@ def finished(session: Session, services: "Services", number: int) -> dict[str, A
 
     _follow(session, services, number)
     job = services.journal.get(number)
-    if job.state == "done":
+    if job.state == "done" and not job.code:
         return _outcome(services, job)
     if job.state == "cancelled":
         raise KeyboardInterrupt

@@ -58,7 +58,7 @@ def list_versions(session: Session) -> None:
 
 
 def show(session: Session, name: Name = "active") -> None:
-    """Show one version: what it was trained on, how, and how good it is.
+    """Show one version: data, settings, figures.
 
     \b
     recsys-tui models show active
@@ -69,7 +69,7 @@ def show(session: Session, name: Name = "active") -> None:
 
 
 def activate(session: Session, name: Name) -> None:
-    """Serve a version from now on; the one before stays for `rollback`.
+    """Serve a version from now on; `rollback` undoes it.
 
     \b
     recsys-tui models activate v7
@@ -121,7 +121,9 @@ def delete(
 
 
 def verify(session: Session, name: Annotated[str, typer.Argument(metavar="[VERSION]")] = "") -> None:
-    """Check every byte of one version, or of all, against the checksums; exit 4 where a file is damaged.
+    """Check the files of versions against their checksums.
+
+    Every byte of one version, or of all; exit code 4 where a file is damaged.
 
     \b
     recsys-tui models verify
@@ -159,7 +161,9 @@ def evaluate(
         Path | None, typer.Option("--on", help="A file of test ratings, none of them in the database.")
     ] = None,
 ) -> None:
-    """Measure a version on its own held-out rows, each figure with its 95 % interval.
+    """Measure a version on held-out ratings.
+
+    On its own held-out rows, or on a file; each figure comes with its 95% interval.
 
     \b
     recsys-tui evaluate active
@@ -187,7 +191,7 @@ def list_metrics(session: Session) -> None:
 
 
 def explain_metric(session: Session, name: Annotated[str, typer.Argument(metavar="METRIC")]) -> None:
-    """Say what a metric measures: definition in words, formula, source, and the case where it is undefined.
+    """Say what a metric measures: in words and as a formula.
 
     \b
     recsys-tui metrics explain ndcg@10

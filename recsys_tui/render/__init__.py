@@ -10,7 +10,7 @@
 Data goes to stdout, everything else to stderr. Nothing here imports rich until a table is drawn.
 """
 
-from recsys_tui.render.figures import bar, count, duration, iso, number, size, sparkline, when
+from recsys_tui.render.figures import bar, count, duration, iso, minute, number, plainly, size, sparkline, when
 from recsys_tui.render.formats import FORMATS, Column, emit, emit_document, guard
 from recsys_tui.render.messages import EXIT_CODES, error, exit_code, panel, say, wrapped
 from recsys_tui.render.safe import safe
@@ -31,8 +31,10 @@ __all__ = [
     "exit_code",
     "guard",
     "iso",
+    "minute",
     "number",
     "panel",
+    "plainly",
     "safe",
     "say",
     "size",

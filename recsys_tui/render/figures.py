@@ -75,6 +75,16 @@ def when(seconds: float | None) -> str:
     return DASH if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
+def minute(text: str | None) -> str:
+    """Return a time of `iso` as date and minute in UTC for people."""
+    return text[:16].replace("T", " ") if text else DASH
+
+
+def plainly(value: int | None) -> str:
+    """Return a number that is a name, such as a year, without groups."""
+    return DASH if value is None else str(value)
+
+
 def bar(value: float | None, maximum: float, width: int = 10, *, ascii: bool = False) -> str:  # noqa: A002
     """Return a horizontal bar of exactly `width` cells, in steps of an eighth of a cell (whole cells in ASCII)."""
     filled = 0.0

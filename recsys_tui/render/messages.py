@@ -2,7 +2,7 @@
 
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TextIO
 
@@ -47,10 +47,13 @@ def error(
 
 
 def panel(title: str, facts: Mapping[str, Any], *, stream: TextIO | None = None) -> None:
-    """Write names and values to stdout: aligned under a title on a terminal, TSV without the title otherwise."""
+    """Write names and values to stdout: aligned under a title on a terminal, TSV without the title otherwise.
+
+    In TSV a value inside another has the names of both, as in `scale.min`.
+    """
     terminal = Terminal.of(stream or sys.stdout)
     if not terminal.tty:
-        terminal.write("".join(f"{safe(name)}\t{safe(cell(value))}\n" for name, value in facts.items()))
+        terminal.write("".join(f"{safe(name)}\t{safe(cell(value))}\n" for name, value in _flat(facts)))
         return
     column = max(map(len, facts), default=0)
     if title:
@@ -59,6 +62,14 @@ def panel(title: str, facts: Mapping[str, Any], *, stream: TextIO | None = None)
         head = terminal.styled(safe(name).ljust(column), "dim")
         lines = wrapped(human(value, ascii=terminal.ascii), terminal.width - column - 4)
         terminal.write(f"  {head}  " + f"\n{'':{column + 4}}".join(lines) + "\n")
+
+
+def _flat(facts: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{within}{name}.")
+        else:
+            yield within + str(name), value
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The table: light, aligned, never wrapped. Cells are `Text`, so that markup in the data is only characters."""
+"""The table: light and aligned; only sentences are wrapped. Cells are `Text`, so that markup in the data is only characters."""
 
 from collections.abc import Mapping, Sequence
 from io import StringIO
@@ -27,9 +27,13 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], te
     if not rows:
         say(empty)
         return 0
-    right = [_is_right(column, rows) for column in columns]
+    columns = _told(rows, columns)
     heads = [terminal.fitted(safe(column.title)) for column in columns]
     body = [[terminal.fitted(_shown(row, column, terminal)) for column in columns] for row in rows]
+    kept = _room_for(heads, body, columns, terminal.width)
+    columns, heads = [columns[k] for k in kept], [heads[k] for k in kept]
+    body = [[line[k] for k in kept] for line in body]
+    right = [_is_right(column, rows) for column in columns]
     widths = _widths(heads, body, columns, right, terminal.width)
     table = Table(
         box=_RULED_ASCII if terminal.ascii else _RULED,
@@ -45,10 +49,11 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], te
             justify="right" if is_right else "left",
             style=column.style,
             width=width,
-            no_wrap=True,
+            no_wrap=not column.wraps,
         )
     for line in body:
-        table.add_row(*(Text(crop(t, w, ascii=terminal.ascii)) for t, w in zip(line, widths, strict=True)))
+        cells = zip(line, widths, columns, strict=True)
+        table.add_row(*(Text(t if column.wraps else crop(t, w, ascii=terminal.ascii)) for t, w, column in cells))
     terminal.write(_drawn(table, terminal))
     return len(rows)
 
@@ -59,6 +64,35 @@ def crop(text: str, width: int, *, ascii: bool = False) -> str:  # noqa: A002
         return text
     dots = "..." if ascii and width > 3 else "." * width if ascii else "…"
     return set_cell_size(text, max(width - len(dots), 0)).rstrip() + dots
+
+
+def _told(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> list[Column]:
+    """Return the columns without those that would take the room of others to say nothing."""
+    empty = (None, "")
+    told = [
+        column
+        for column in columns
+        if not (column.grows or column.wraps) or any(row.get(column.key) not in empty for row in rows)
+    ]
+    return told or list(columns)
+
+
+def _room_for(
+    heads: Sequence[str], body: Sequence[Sequence[str]], columns: Sequence[Column], room: int
+) -> list[int]:
+    """Return which columns to draw: the spare ones go, last first, until the others stay readable in the room."""
+    needs = [max(cell_len(text) for text in texts) for texts in zip(heads, *body, strict=True)]
+    needs = [
+        min(need, _READABLE) if column.grows or column.wraps else need
+        for need, column in zip(needs, columns, strict=True)
+    ]
+    kept = list(range(len(columns)))
+    for k in reversed(range(len(columns))):
+        if sum(needs[i] for i in kept) + _GAP * (len(kept) - 1) <= room:
+            break
+        if columns[k].spare:
+            kept.remove(k)
+    return kept
 
 
 def _shown(row: Mapping[str, Any], column: Column, terminal: Terminal) -> str:
@@ -87,7 +121,7 @@ def _widths(
     """
     widths = [min(max(cell_len(text) for text in texts), room) for texts in zip(heads, *body, strict=True)]
     excess = sum(widths) + _GAP * (len(widths) - 1) - room
-    growing = [k for k, column in enumerate(columns) if column.grows]
+    growing = [k for k, column in enumerate(columns) if column.grows or column.wraps]
     text = [k for k, is_right in enumerate(right) if not is_right]
     for group, floor in ((growing, _READABLE), (text, _NARROWEST)):
         while excess > 0 and any(widths[k] > floor for k in group):

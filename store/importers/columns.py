@@ -11,18 +11,18 @@ SYNONYMS = {
     role: tuple(names.split())
     for role, names in {
         "user": """
-            user userid reviewerid reviewuserid customerid visitorid memberid accountid profileid raterid authorid viewerid
-            readerid listenerid playerid uid username reviewer customer member rater userno usernumber u""",
+            user userid reviewerid reviewuserid customerid visitorid memberid accountid profileid raterid authorid
+            viewerid readerid listenerid playerid uid username reviewer customer member rater userno usernumber""",
         "item": """
-            item itemid movieid parentasin asin productid isbn bookid trackid songid artistid albumid gameid animeid mangaid
-            recipeid businessid articleid contentid videoid filmid showid jokeid beerid listingid iid mid sku movie product
-            book track song artist game film itemno i""",
+            item itemid movieid parentasin asin productid isbn bookid trackid songid artistid albumid gameid animeid
+            mangaid recipeid businessid articleid contentid videoid filmid showid jokeid beerid listingid iid mid sku
+            movie product book track song artist game film itemno""",
         "rating": """
-            rating ratings overall score stars starrating userrating bookrating reviewrating reviewscore reviewoverall
-            itemrating movierating ratingvalue rate star grade value preference r""",
+            rating ratings overall score stars starrating userrating bookrating reviewrating reviewscore
+            reviewoverall itemrating movierating ratingvalue rate star grade value preference""",
         "time": """
-            timestamp time unixreviewtime unixtime ratingtimestamp reviewtimestamp ts epoch at datetime ratedat createdat
-            updatedat date ratingdate reviewdate reviewtime created t""",
+            timestamp time unixreviewtime unixtime ratingtimestamp reviewtimestamp ts epoch at datetime ratedat
+            createdat updatedat date ratingdate reviewdate reviewtime created""",
     }.items()
 }
 
@@ -70,6 +70,9 @@ def find_columns(names: Sequence[str], mapping: Mapping[str, str], *, source: st
             f"{source} has no {' and no '.join(missing)} column; its columns: {shown or 'none'}",
             hint=f"state it: --map {flags} (a name, or a number from 1)",
         )
+    if len(set(found.values())) < len(found):
+        stated = ",".join(f"{role}={column}" for role, column in mapping.items())
+        raise errors.DataRefused(f"--map {stated} names a column twice", hint=f"columns: {', '.join(names[:20])}")
     return {role: found[role] for role in ROLES if role in found}
 
 

@@ -115,7 +115,7 @@ def _positional(
 def _reads_as_time(rows: Sequence[Sequence[bytes]], position: int) -> bool:
     texts = [_texts(row)[position] for row in rows]
     readable = sum(parse_time(text)[1] == Fault.NONE for text in texts)
-    return 2 * readable > len(texts) or not texts
+    return 5 * readable >= len(texts)
 
 
 def _texts(row: Sequence[bytes]) -> list[str]:

@@ -78,8 +78,8 @@ class ParquetImporter:
 def _ids(column: pa.Array) -> Texts:
     """Return ids as text; whole numbers in a float column, as pandas makes them of gaps, lose their ".0"."""
     if pa.types.is_floating(column.type):
-        whole = np.asarray(pc.equal(column, pc.floor(column)).fill_null(value=True))
-        if whole.all():
+        whole = pc.all(pc.equal(column, pc.floor(column)))  # None where there is nothing but gaps
+        if whole.as_py() is not False and pc.all(pc.less(pc.abs(column), 2**53)).as_py() is not False:
             column = column.cast(pa.int64(), safe=False)
     return _text(column)
 

@@ -81,9 +81,7 @@ class ImportRun:
         try:
             with Spool(self._database.path, compact=self._compact) as spool:
                 reader = Reader(IdTable(self._database, "users"), IdTable(self._database, "items"), spool, taken)
-                self._read(
-                    reader, lambda batch, refused: record.quarantine(_refused(batch, refused), self._importer.file)
-                )
+                self._read(reader, lambda *part: record.quarantine(_refused(*part), self._importer.file))
                 record.has_read(reader.read, reader.reasons)
                 self._check(reader, strict=strict, stored=True)
                 counts = self._store(reader, record)
@@ -129,7 +127,7 @@ class ImportRun:
         if strict and self._first_refused:
             line, reason = self._first_refused
             raise errors.DataRefused(
-                f"{reader.reasons.total():,} of {reader.read:,} rows cannot be used; the first is line {line}: {reason}",
+                f"{reader.reasons.total():,} of {reader.read:,} rows cannot be used; the first, line {line}: {reason}",
                 hint="mend the source, or leave --strict out to keep the good rows and set the others aside",
             )
         if self._policy != "error":

@@ -59,9 +59,10 @@ def refuse_binary(source: Source) -> None:
 
 
 def text_blocks(source: Source, *, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """Yield a text as UTF-8 with "\\n" line ends, in blocks of about `size` bytes that each end with a line break.
+    """Yield a text as UTF-8 with LF line ends, in blocks that each end with a line break.
 
-    Bytes that cannot be decoded are passed on as they are: the rows that hold them are refused one by one.
+    The first block has about a megabyte and each further one twice as much, up to `size`, so that the threads that work
+    on them are busy early. Bytes that cannot be decoded are passed on as they are: their rows are refused one by one.
 
     Raises:
         DataRefused: no line break in 64 MB.
@@ -69,13 +70,14 @@ def text_blocks(source: Source, *, size: int = BLOCK_BYTES) -> Iterator[bytes]:
     step = min(size, _FIRST_BYTES)
     block = source.read(step)
     encoding, mark = encoding_of(block)
-    decode = _decoder(encoding)
+    widen = _from_utf_16(encoding) if encoding.startswith("utf-16") else bytes
+    recode = bytes if mark or widen is not bytes else _EightBit()
     block, carry = block[mark:], b""
     while block:
-        text = carry + decode(block)
+        text = carry + widen(block)
         step = min(size, 2 * step)
         block = source.read(step)
-        if block and text.endswith(b"\r"):  # the "\n" that belongs to it may follow
+        if block and text.endswith(b"\r"):  # the line feed that belongs to it may follow
             text, held = text[:-1], b"\r"
         else:
             held = b""
@@ -83,7 +85,7 @@ def text_blocks(source: Source, *, size: int = BLOCK_BYTES) -> Iterator[bytes]:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         end = text.rfind(b"\n") + 1 if block else len(text)
         if end:
-            yield text[:end] if text[end - 1] == 10 else text + b"\n"
+            yield recode(text[:end] if text[end - 1] == 10 else text + b"\n")
         carry = text[end:] + held
         if len(carry) > _LONGEST_LINE:
             raise errors.DataRefused(
@@ -91,12 +93,20 @@ def text_blocks(source: Source, *, size: int = BLOCK_BYTES) -> Iterator[bytes]:
             )
 
 
-def _decoder(encoding: str) -> Callable[[bytes], bytes]:
-    """Return a function that turns the next bytes of the source into UTF-8."""
-    if encoding == "utf-8":
-        return lambda block: block
-    if encoding == "cp1252":
-        return lambda block: block if block.isascii() else codecs.charmap_decode(block, "strict", _CP1252)[0].encode()
-    # an unpaired surrogate becomes invalid UTF-8, which is refused with its row
+class _EightBit:
+    """Turns whole lines into UTF-8; the first lines that are not ASCII tell what they are."""
+
+    def __init__(self) -> None:
+        self._encoding: str | None = None
+
+    def __call__(self, lines: bytes) -> bytes:
+        if lines.isascii():
+            return lines
+        self._encoding = self._encoding or encoding_of(lines)[0]
+        return codecs.charmap_decode(lines, "strict", _CP1252)[0].encode() if self._encoding == "cp1252" else lines
+
+
+def _from_utf_16(encoding: str) -> Callable[[bytes], bytes]:
+    """Return a decoder of consecutive blocks; a lone surrogate becomes invalid UTF-8, which is refused with its row."""
     incremental = codecs.getincrementaldecoder(encoding)("surrogatepass")
     return lambda block: incremental.decode(block).encode("utf-8", "surrogatepass")

@@ -2,7 +2,8 @@
 
     .venv/bin/python tests/benchmarks/bench_import.py --rows 1000000 --order random
 
-The data have the shape of MovieLens-25M: 162,541 users with 20 ratings or more, 59,047 items by popularity, half stars.
+The data have the shape of MovieLens-25M: 162,541 users with 20 ratings or more, 59,047 items by popularity,
+half stars.
 Every figure is rows a second; what counts is the ratio, since both sides run on the same machine in the same minute.
 """
 
@@ -71,7 +72,7 @@ def ours(path: Path, folder: Path) -> dict[str, float]:
         "from store.importers.pipeline import import_source\n"
         "result = import_source(Database(sys.argv[2]), sys.argv[1])\n"
         "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
-        "print(json.dumps({'read': result.read, 'stored': result.stored, 'seconds': result.seconds, 'peak_mb': peak}))"
+        "print(json.dumps({'stored': result.stored, 'seconds': result.seconds, 'peak_mb': peak}))"
     )
     began = time.perf_counter()
     done = subprocess.run(
@@ -81,7 +82,7 @@ def ours(path: Path, folder: Path) -> dict[str, float]:
 
 
 def shell(path: Path, folder: Path, *, keyed: bool) -> float:
-    """Import with the sqlite3 shell into a typed table, plain or with the same clustered key as ours; return seconds."""
+    """Import with the sqlite3 shell into a typed table, plain or with a clustered key like ours; return seconds."""
     key = ", PRIMARY KEY (userId, movieId)) WITHOUT ROWID" if keyed else ")"
     table = f"CREATE TABLE ratings (userId INTEGER, movieId INTEGER, rating REAL, timestamp INTEGER{key}"
     target = folder / f"shell-{keyed}.db"

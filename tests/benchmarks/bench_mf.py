@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data import Interactions, Scale
+from engine.data import Interactions, ItemFeatures, Scale
 from engine.models import model_class
 from tests.data import planted, rmse
 
 SEEDS = (0, 1, 2)
-MODELS = [("popularity", {}), ("mf", {}), ("mf", {"solver": "sgd"})]
+MODELS = [("popularity", {}), ("content", {}), ("mf", {}), ("mf", {"solver": "sgd"})]
 
 
 def latest_small(folder: Path, seed: int) -> tuple[Interactions, Interactions]:
@@ -21,10 +21,15 @@ def latest_small(folder: Path, seed: int) -> tuple[Interactions, Interactions]:
     ratings = pd.read_csv(folder / "ratings.csv")
     users, user_ids = pd.factorize(ratings["userId"])
     items, item_ids = pd.factorize(ratings["movieId"])
+    films = pd.read_csv(folder / "movies.csv", index_col="movieId").loc[item_ids]
+    marks = films["genres"].where(films["genres"] != "(no genres listed)", "").str.get_dummies()
+    years = films["title"].str.extract(r"\((\d{4})\)\s*$")[0].fillna("0").astype(np.int16)
+    features = ItemFeatures(marks.to_numpy(np.uint8), tuple(marks.columns), years.to_numpy())
     kept = np.random.default_rng(seed).random(len(ratings)) < 0.9
     ids = [[str(number) for number in numbers] for numbers in (user_ids, item_ids)]
+    values = ratings["rating"].to_numpy()
     train, test = (
-        Interactions.build(*ids, users[rows], items[rows], ratings["rating"].to_numpy()[rows]) for rows in (kept, ~kept)
+        Interactions.build(*ids, users[rows], items[rows], values[rows], features=features) for rows in (kept, ~kept)
     )
     return train, test
 

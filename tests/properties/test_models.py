@@ -84,7 +84,7 @@ def test_predicted_ratings_lie_within_the_scale(name, rows, solver):
 def test_training_lowers_the_error_on_the_training_rows(name, seed, solver, noise):
     rng = np.random.default_rng(seed)
     users, items = np.divmod(rng.permutation(30 * 20)[:400], 20)
-    likes = rng.normal(0, 0.7, (30, 2)) @ rng.normal(0, 0.7, (2, 20)) + rng.normal(0, 0.3, 20)
+    likes = rng.normal(0, 0.7, (30, 2)) @ rng.normal(0, 0.7, (2, 20)) + rng.normal(0, 0.3, 20)  # (30, 20)
     ratings = np.clip(3 + likes[users, items] + rng.normal(0, noise, 400), 0.5, 5)
     rows = table(users, items, ratings, n_users=30, n_items=20)
     _, losses = trained(name, rows, solver=solver, learning_rate=0.05, epochs=10)

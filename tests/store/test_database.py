@@ -81,7 +81,9 @@ class TestTransactions:
         assert users(database) == []
 
     @pytest.mark.parametrize(
-        "trouble", [ValueError("x"), KeyboardInterrupt(), GeneratorExit(), errors.DataRefused("x"), OSError("x")], ids=repr
+        "trouble",
+        [ValueError("x"), KeyboardInterrupt(), GeneratorExit(), errors.DataRefused("x"), OSError("x")],
+        ids=repr,
     )
     @pytest.mark.parametrize("depth", [1, 2, 3])
     def test_no_transaction_stays_open_after_an_error(self, database, trouble, depth):

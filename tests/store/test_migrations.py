@@ -91,7 +91,9 @@ class TestFirstSchema:
                 return [row for (row,) in rows]
 
         with database.write() as db:
-            db.execute("INSERT INTO items (id, item, title) VALUES (1, 'a', 'The Ferry'), (2, 'b', NULL), (3, 'c', 'Ferry')")
+            db.execute(
+                "INSERT INTO items (id, item, title) VALUES (1, 'a', 'The Ferry'), (2, 'b', NULL), (3, 'c', 'Ferry')"
+            )
         assert found("ferry") == [1, 3]
         with database.write() as db:
             db.execute("UPDATE items SET title = 'The Ferry' WHERE id = 2")

@@ -74,9 +74,9 @@ def test_errors_and_doubts_of_a_row():
 
 
 def test_one_step_of_descent_by_hand():
-    # e = 2 - 0.5 - 0.25 - 0.1·0.2 = 1.23; b_u' = 0.9·0.5 + 0.5·1.23 with rate 0.5 and penalty 0.2
+    # e = 2 - 0.5 - 0.25 - 0.1·0.2 = 1.23; b_u' = 0.9·0.5 + 0.5·1.23 and p' = 0.8·0.1 + 1·1.23·0.2
     users, items = np.array([[0.5, 0.1]], np.float32), np.array([[0.25, 0.2]], np.float32)
     triples = (np.zeros(1, np.int32), np.zeros(1, np.int32), np.array([2.0], np.float32))
-    descend(np.zeros(1, np.int64), triples, users, items, 0.5, 0.2)
-    np.testing.assert_allclose(users, [[0.9 * 0.5 + 0.615, 0.9 * 0.1 + 0.615 * 0.2]], rtol=1e-6)
-    np.testing.assert_allclose(items, [[0.9 * 0.25 + 0.615, 0.9 * 0.2 + 0.615 * 0.1]], rtol=1e-6)
+    descend(np.zeros(1, np.int64), triples, users, items, (0.5, 1.0), 0.2)
+    np.testing.assert_allclose(users, [[0.9 * 0.5 + 0.615, 0.8 * 0.1 + 1.23 * 0.2]], rtol=1e-6)
+    np.testing.assert_allclose(items, [[0.9 * 0.25 + 0.615, 0.8 * 0.2 + 1.23 * 0.1]], rtol=1e-6)

@@ -26,10 +26,16 @@ def test_finds_the_variances_that_made_the_data():
 
 @pytest.mark.parametrize(
     ("counts", "sums", "variance"),
-    [([3], [9.0], 1.0), ([1, 1, 1], [1.0, 3.0, 5.0], 8 / 3), ([0, 0], [0.0, 0.0], 0.0), ([2, 2], [6.0, 6.0], 1.0)],
-    ids=["one group", "groups of one", "no members", "equal means"],
+    [([3], [9.0], 1.0), ([1, 1, 1], [1.0, 3.0, 5.0], 8 / 3), ([2, 2], [6.0, 6.0], 1.0)],
+    ids=["one group", "groups of one", "equal means"],
 )
-def test_what_cannot_be_told_apart_counts_as_noise(counts, sums, variance):
+def test_what_cannot_be_told_apart_counts_as_noise_but_for_a_hundredth(counts, sums, variance):
     parts = spread(np.array(counts), np.array(sums), 3.0, variance)
-    assert parts.between == 0
-    assert (shrunk_effects(np.array(counts), np.array(sums), 3.0, parts) == 0).all()
+    assert parts.between == pytest.approx(variance / 100)
+    assert parts.within >= variance
+
+
+def test_no_members_and_no_variance():
+    parts = spread(np.array([0, 0]), np.array([0.0, 0.0]), 3.0, 0.0)
+    assert parts == (0, 0)
+    assert (shrunk_effects(np.array([0, 4]), np.array([0.0, 12.0]), 3.0, parts) == 0).all()

@@ -1,0 +1,225 @@
+"""One side of Bayesian matrix factorization, users or items: its vectors, the effects of its features, their priors.
+
+    x_r ~ N(μ + Σ_f w_rf y_f, Λ⁻¹),    y_f ~ N(0, Λ_block⁻¹)
+
+A vector is (bias, factors). The precisions have the hierarchical Wishart priors of Huang and Wand 2013, which are flat
+over the scale of every coordinate, so that nothing is left to be tuned. Effects are drawn given the vectors, not given
+the ratings: one pass over the features and not over the ratings' squares (Simm et al. 2015, "Macau").
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.kernels import Rows, over_rows
+from engine.kernels_gibbs import Features, Given, residual_squares, sample_features, sample_rows
+from engine.kernels_gram import LANES
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array
+
+_SHAPE = 2.0  # degrees of freedom of the prior on correlations: uniform
+_WIDTH = 1.0  # scale of the half-t prior on standard deviations, in standard deviations of the ratings
+_MEAN_WEIGHT = 0.01  # how many rows the prior of μ, which is zero, counts for
+_START_DEVIATION = 0.1
+
+
+@dataclass
+class Prior:
+    """A precision matrix (k, k) and the scales (k,) of its own prior."""
+
+    precision: NDArray[np.float64]
+    scales: NDArray[np.float64]
+
+    @classmethod
+    def start(cls, k: int) -> "Prior":
+        """Begin with small, independent coordinates."""
+        return cls(np.eye(k) / _START_DEVIATION**2, np.ones(k))
+
+    def draw(self, scatter: NDArray[np.float64], n: int, rng: np.random.Generator) -> None:
+        """Draw both given Σ x xᵀ (k, k) of n centred vectors.
+
+        Λ | a ~ Wishart(n + ν + k - 1, (Σ x xᵀ + 2ν diag(1/a))⁻¹),  1/a_c ~ Gamma((ν + k)/2, ν Λ_cc + 1/A²)
+        """
+        k = len(scatter)
+        factor = np.linalg.cholesky(np.linalg.inv(scatter + np.diag(2 * _SHAPE / self.scales)))
+        bartlett = np.tril(rng.standard_normal((k, k)), -1)
+        bartlett.flat[:: k + 1] = np.sqrt(rng.chisquare(n + _SHAPE + k - 1 - np.arange(k)))
+        root = factor @ bartlett
+        self.precision = root @ root.T
+        rates = _SHAPE * np.diagonal(self.precision) + 1 / _WIDTH**2
+        self.scales = rates / rng.gamma((_SHAPE + k) / 2, 1.0, k)
+
+    def whitening(self, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return L and L⁻¹ with Λ = L Lᵀ, padded with zeros to (width, width): rows x L have unit variance."""
+        factor = np.linalg.cholesky(self.precision)
+        return _padded(factor, width), _padded(np.linalg.inv(factor), width)
+
+
+class Block:
+    """Features of one kind, their effects and the prior of these.
+
+    Attributes:
+        effects: float32 (n_features, width), y.
+        prior: of the effects.
+    """
+
+    def __init__(self, weights: "csc_array", active: NDArray[np.bool_], k: int, width: int) -> None:
+        """Take the features of all rows (n_rows, n_features); rows without ratings get their share but give none."""
+        from scipy.sparse import csc_array
+
+        seen = csc_array(weights.multiply(active[:, None])).sorted_indices()
+        seen.eliminate_zeros()
+        self._features = Features(
+            seen.indptr.astype(np.int64), seen.indices.astype(np.int32), seen.data.astype(np.float32)
+        )
+        self._unseen = weights.tocsr()[np.flatnonzero(~active)].astype(np.float32)
+        self._used = np.diff(self._features.starts) > 0
+        self.effects = np.zeros((weights.shape[1], width), np.float32)
+        self.prior = Prior.start(k)
+
+    def draw(self, left: NDArray[np.float32], of_rows: Prior, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draw effects and prior given what is left of the rows' vectors (n_rows, width); return what is left then."""
+        k, width = len(self.prior.scales), left.shape[1]
+        white, back = of_rows.whitening(width)
+        # in coordinates where Λ is I and Λ_block diagonal, the columns are independent of each other
+        inverse = back[:k, :k]
+        sizes, axes = np.linalg.eigh(inverse @ self.prior.precision @ inverse.T)
+        there = (white @ _padded(axes, width)).astype(np.float32)
+        again = (_padded(axes.T, width) @ back).astype(np.float32)
+        precisions = np.ones(width, np.float32)
+        precisions[:k] = sizes
+        left, effects = left @ there, self.effects @ there
+        normals = rng.standard_normal(effects.shape, np.float32)
+        for first in range(0, width, LANES):
+            sample_features(first, self._features, precisions, normals, left, effects)
+        self.effects = effects @ again
+        used = self.effects[self._used, :k].astype(np.float64)
+        self.prior.draw(used.T @ used, len(used), rng)
+        return left @ again
+
+    def of_unseen(self) -> NDArray[np.float32]:
+        """Return what the features add to the vectors of the rows without ratings."""
+        added: NDArray[np.float32] = self._unseen @ self.effects
+        return added
+
+
+@dataclass
+class Side:
+    """All that is drawn for users, or for items.
+
+    Attributes:
+        rows: the ratings, centred and in units of their standard deviation.
+        k: length of a vector, bias included.
+        blocks: kinds of features.
+        vectors: float32 (n, width), zero from column k on.
+        means: float32 (n, width), the vectors' expectation given the other side.
+        centre: float32 (n, width), μ + Σ_f w_rf y_f.
+        level: float64 (k,), μ.
+        prior: of the vectors around their centre.
+    """
+
+    rows: Rows
+    k: int
+    blocks: Sequence[Block]
+    vectors: NDArray[np.float32]
+    active: NDArray[np.bool_]
+    level: NDArray[np.float64] = field(init=False)
+    prior: Prior = field(init=False)
+    centre: NDArray[np.float32] = field(init=False)
+    means: NDArray[np.float32] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.level, self.prior = np.zeros(self.k), Prior.start(self.k)
+        self.centre, self.means = np.zeros_like(self.vectors), np.zeros_like(self.vectors)
+
+    def draw_priors(self, rng: np.random.Generator) -> None:
+        """Draw the effects of the features, then level and precision, all given the vectors."""
+        width, k = self.vectors.shape[1], self.k
+        before = _row(self.level, width)
+        left = np.where(self.active[:, None], self.vectors - self.centre, np.float32(0.0))
+        for block in self.blocks:
+            left = block.draw(left, self.prior, rng)
+        x = (left + before)[self.active, :k].astype(np.float64)
+        n, total = len(x), x.sum(axis=0)
+        # with the prior μ ~ N(0, (β Λ)⁻¹):  Σ (x - x̄)(x - x̄)ᵀ + β n / (β + n) x̄ x̄ᵀ = Σ x xᵀ - (Σ x)(Σ x)ᵀ / (β + n)
+        self.prior.draw(x.T @ x - np.outer(total, total) / (_MEAN_WEIGHT + n), n, rng)
+        root = np.linalg.cholesky(self.prior.precision * (_MEAN_WEIGHT + n))
+        self.level = total / (_MEAN_WEIGHT + n) + np.linalg.solve(root.T, rng.standard_normal(k))
+        after = _row(self.level, width)
+        self.centre = self.vectors - left + (after - before)
+        self.centre[~self.active] = after + sum(block.of_unseen() for block in self.blocks)
+
+    def draw_vectors(self, other: "Side", noise_precision: float, rng: np.random.Generator) -> None:
+        """Draw the vectors given the other side's."""
+        n, width = self.vectors.shape
+        white, back = (matrix.astype(np.float32) for matrix in self.prior.whitening(width))
+        scale = float(np.sqrt(noise_precision))
+        given = Given(
+            other.vectors[:, 0].copy(),
+            np.float32(scale) * (other.design() @ back.T),
+            scale,
+            self.centre @ white,
+            rng.standard_normal((n, width + width // 2), np.float32),
+        )
+        means, samples = np.empty_like(self.vectors), np.empty_like(self.vectors)
+        over_rows(sample_rows, self.rows.starts, self.rows, given, means, samples)
+        self.means, self.vectors = means @ back, samples @ back
+
+    def design(self) -> NDArray[np.float32]:
+        """Return (1, factors) (n, width): what multiplies the other side's vectors."""
+        design = self.vectors.copy()
+        design[:, 0] = 1.0
+        return design
+
+    def squares(self, other: "Side") -> float:
+        """Return the sum of the squared residuals of all ratings."""
+        squares = np.empty(len(self.vectors))
+        fixed = (other.vectors[:, 0].copy(), other.design())
+        over_rows(residual_squares, self.rows.starts, self.rows, *fixed, self.vectors, squares)
+        return float(squares.sum())
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what a resumed run needs, by name."""
+        named: dict[str, NDArray[Any]] = {"vectors": self.vectors, "centre": self.centre, "level": self.level}
+        priors = {"own": self.prior} | {f"block{number}": block.prior for number, block in enumerate(self.blocks)}
+        for name, prior in priors.items():
+            named |= {f"{name}.precision": prior.precision, f"{name}.scales": prior.scales}
+        return named | {f"block{number}.effects": block.effects for number, block in enumerate(self.blocks)}
+
+    def set_arrays(self, named: dict[str, NDArray[Any]]) -> None:
+        """Take back what `arrays` gave."""
+        self.vectors, self.centre, self.level = named["vectors"], named["centre"], named["level"]
+        self.prior = Prior(named["own.precision"], named["own.scales"])
+        for number, block in enumerate(self.blocks):
+            block.prior = Prior(named[f"block{number}.precision"], named[f"block{number}.scales"])
+            block.effects = named[f"block{number}.effects"]
+
+
+def draw_all_priors(sides: Sequence[Side], rngs: Sequence[np.random.Generator]) -> None:
+    """Draw the priors of both sides, which are independent of each other given the vectors."""
+    with ThreadPoolExecutor(min(len(sides), numba.get_num_threads())) as pool:
+        for done in [pool.submit(side.draw_priors, rng) for side, rng in zip(sides, rngs, strict=True)]:
+            done.result()
+
+
+def padded_width(k: int) -> int:
+    """Return k rounded up to whole vector registers."""
+    return -(-k // LANES) * LANES
+
+
+def _padded(matrix: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Return a square matrix in the corner of a larger one of zeros."""
+    padded = np.zeros((width, width))
+    padded[: len(matrix), : len(matrix)] = matrix
+    return padded
+
+
+def _row(vector: NDArray[np.float64], width: int) -> NDArray[np.float32]:
+    """Return a vector with zeros behind it, float32 (width,)."""
+    return np.pad(vector, (0, width - len(vector))).astype(np.float32)

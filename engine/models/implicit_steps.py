@@ -1,0 +1,110 @@
+"""The halves of an epoch of implicit ALS over prepared rows: which solver, which ridge, which loss."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.data import Interactions
+from engine.kernels import Rows, over_rows
+from engine.kernels_implicit import Fixed, padded, solve_by_blocks, solve_by_gradients, solve_exactly
+from engine.models.feedback import training_confidences
+from engine.models.implicit_als import ImplicitALSConfig, ridge_of
+
+Vectors = NDArray[np.float32]
+
+_START = 0.1  # expected length of a user's vector before the first epoch
+_GRADIENT_STEPS = 3
+_BLOCKS = (64, 48, 32, 16)  # factors that the subspace solver solves together: the first that divides their number
+_EXACT_WORK = 2e9  # products a half epoch below which exact solves cost less than an operator notices
+
+
+class Alternation:
+    """The rows of both sides with their weights and ridges.
+
+    Args:
+        train: the rows.
+        config: hyper-parameters.
+    """
+
+    def __init__(self, train: Interactions, config: ImplicitALSConfig) -> None:
+        self._config = config
+        weights = training_confidences(config.confidence, train)
+        self._by_user = Rows(train.indptr, train.item_index, weights)
+        self._by_item = _turned(self._by_user, train)
+        self._weight = float(weights.sum(dtype=np.float64))
+        self._user_ridge = self._ridge(train.user_index, weights, train.user_counts, train.item_counts)
+        self._item_ridge = self._ridge(train.item_index, weights, train.item_counts, train.user_counts)
+        self.solver = chosen_solver(config, len(train))
+
+    def start(self, rng: np.random.Generator) -> tuple[Vectors, Vectors]:
+        """Return random vectors of the users that have rows, and zeros for the items."""
+        d, n_users = self._config.n_factors, len(self._user_ridge)
+        users = rng.standard_normal((n_users, d), np.float32) * np.float32(_START / d**0.5)
+        users[np.diff(self._by_user.starts) == 0] = 0.0
+        return users, np.zeros((len(self._item_ridge), d), np.float32)
+
+    def advance(self, users: Vectors, items: Vectors, *, last: bool) -> tuple[Vectors, Vectors, float]:
+        """Make one epoch: items, then users; the last epoch solves the users exactly.
+
+        Returns:
+            New vectors of users and items, and the loss as a share of Σ c, the loss of zero vectors.
+        """
+        wide_users, wide_items = _widened(users), _widened(items)
+        self._improve(self._by_item, wide_users, self._item_ridge, wide_items, exactly=False)
+        items = np.ascontiguousarray(wide_items[:, : items.shape[1]])
+        gains = self._improve(self._by_user, wide_items, self._user_ridge, wide_users, exactly=last)
+        penalty = float(self._item_ridge @ np.sum(items**2, axis=1, dtype=np.float64))
+        loss = (self._weight - gains + penalty) / max(self._weight, 1e-12)
+        return np.ascontiguousarray(wide_users[:, : users.shape[1]]), items, loss
+
+    def _improve(self, rows: Rows, known: Vectors, ridge: Vectors, wanted: Vectors, *, exactly: bool) -> float:
+        """Solve all rows of one side in place; return by how much they lower the loss from that of zeros."""
+        base = np.float32(self._config.unobserved_weight) * (known.T @ known)
+        fixed = Fixed(known, base, ridge)
+        gains = np.zeros(len(wanted))
+        if exactly or self.solver == "cholesky":
+            over_rows(solve_exactly, rows.starts, rows, fixed, wanted, gains)
+        elif self.solver == "cg":
+            over_rows(solve_by_gradients, rows.starts, rows, fixed, wanted, gains, _GRADIENT_STEPS)
+        else:
+            over_rows(solve_by_blocks, rows.starts, rows, fixed, wanted, gains, _block_width(known.shape[1]))
+        return float(gains.sum())
+
+    def _ridge(
+        self,
+        index: NDArray[np.integer[Any]],
+        weights: NDArray[np.float32],
+        counts: NDArray[np.integer[Any]],
+        across: NDArray[np.integer[Any]],
+    ) -> Vectors:
+        """Return λ (C + α0 n)^ν of each row of a side, n of the other side having ratings."""
+        sums = np.bincount(index, weights, len(counts))
+        return ridge_of(self._config, sums, int(np.count_nonzero(across)))
+
+
+def chosen_solver(config: ImplicitALSConfig, n_ratings: int) -> str:
+    """Return the solver that `auto` means for data of this size: exact where that takes no time, else gradients."""
+    if config.solver != "auto":
+        return str(config.solver)
+    return "cholesky" if n_ratings * config.n_factors**2 <= _EXACT_WORK else "cg"
+
+
+def _turned(by_user: Rows, train: Interactions) -> Rows:
+    """Group the same weights by item."""
+    from scipy.sparse import csr_array
+
+    shape = (train.n_users, train.n_items)
+    columns = csr_array((by_user.ratings, by_user.others, by_user.starts), shape=shape).tocsc()
+    return Rows(columns.indptr.astype(np.int64), columns.indices.astype(np.int32, copy=False), columns.data)
+
+
+def _widened(vectors: Vectors) -> Vectors:
+    """Return a copy with zeros behind each row, up to whole vector registers."""
+    wide = np.zeros((len(vectors), padded(vectors.shape[1])), np.float32)
+    wide[:, : vectors.shape[1]] = vectors
+    return wide
+
+
+def _block_width(width: int) -> int:
+    return next(block for block in _BLOCKS if width % block == 0)

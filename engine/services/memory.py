@@ -1,0 +1,55 @@
+"""What the serving path remembers of the database until anything in it changes."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from store import catalog
+from store.changes import Watch
+from store.database import Database
+
+if TYPE_CHECKING:
+    from engine.services.manager import Snapshot
+
+_ITEMS = 100_000  # items remembered; about 0.5 KB each
+
+
+@dataclass(eq=False)
+class Moment:
+    """Facts read since the database last changed. Two are the same only if they are one object.
+
+    Whoever keeps a fact takes the moment first and reads second: a change in between then ends the moment, and with it
+    the fact, at the next question.
+
+    Attributes:
+        snapshots: what names such as "active" stand for.
+        items: catalogue entries by text id.
+    """
+
+    snapshots: dict[str, "Snapshot"] = field(default_factory=dict)
+    items: dict[str, catalog.Item] = field(default_factory=dict)
+
+
+class Memory:
+    """The moment that is now. Every answer asks `now` once; what it needs further it takes from `latest`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._watch = Watch(database)
+        self.latest = Moment()
+
+    def now(self) -> Moment:
+        """Return the present moment, a new one where anything in the database has changed: one cheap query."""
+        if self._watch.changed():
+            self.latest = Moment()
+        return self.latest
+
+    def items(self, texts: list[str]) -> dict[str, catalog.Item]:
+        """Return the items with these text ids; those that are unknown are missing from the result."""
+        known = self.latest.items
+        found = {text: known[text] for text in texts if text in known}
+        if len(found) < len(texts):
+            read = catalog.items_by_id(self._database, [text for text in texts if text not in found])
+            if len(known) < _ITEMS:
+                known.update(read)
+            found |= read
+        return found

@@ -1,0 +1,46 @@
+"""The root of the command tree: its commands by what they are for, and a near name where one is mistyped."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+import click
+import typer.core
+
+SECTIONS = {
+    "Data": ("init", "import", "imports", "stats", "export", "backup", "restore"),
+    "Training": ("train", "jobs"),
+    "Versions": ("models", "evaluate", "metrics"),
+    "Answers": ("recommend", "predict", "explain", "similar", "rate"),
+    "Browsing": ("users", "items"),
+    "This machine": ("demo", "doctor", "config"),
+}
+_INDENT = 6  # what click puts before and between the columns of a help page
+
+
+class Root(typer.core.TyperGroup):
+    """Lists the commands in sections; help of a terminal is read from the top, and the first steps stand there."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each purpose, and one for commands that have none yet."""
+        named = {name for names in SECTIONS.values() for name in names}
+        others = tuple(name for name in self.list_commands(ctx) if name not in named)
+        widest = max(map(len, self.list_commands(ctx)))
+        room = formatter.width - _INDENT - widest
+        for title, names in {**SECTIONS, "More": others}.items():
+            rows = [
+                (name.ljust(widest), command.get_short_help_str(room))
+                for name in names
+                if (command := self.get_command(ctx, name)) is not None
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def nearest(error: click.ClickException) -> Iterator[str]:
+    """Yield the names that were perhaps meant by a command that does not exist."""
+    context = getattr(error, "ctx", None)
+    if context is None or not isinstance(context.command, click.Group) or "No such command" not in str(error):
+        return
+    typed = str(error).split("'")[1]
+    yield from get_close_matches(typed, context.command.list_commands(context), n=2)
