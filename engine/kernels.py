@@ -1,26 +1,20 @@
-"""Compiled loops of matrix factorization: a ridge regression a row, the residuals of a row, and a pass of SGD.
+"""Compiled loops of matrix factorization: a ridge regression a row, and the residuals of a row.
 
-The kernels release the interpreter lock, and `over_rows` deals spans of rows out to plain threads. That needs none of
-numba's threading layers, which forbid `fork` and concurrent callers. A row never depends on another, so the result is
-the same bit for bit whatever the number of threads.
+A row never depends on another, so the result is the same bit for bit whatever the number of threads.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
-import numba
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+from engine.jit import compiled, over_rows
+
+__all__ = ["Rows", "Side", "over_rows", "solve_rows", "squared_errors"]
+_compiled = compiled
 
 _LANES = 16  # float32 numbers in the widest vector register; loops of this length need no remainder
 _BLOCK = 8  # ratings added to a Gram matrix at a time: each of its cells is then loaded and stored once for eight
-_WORTH_A_THREAD = 8_192  # ratings; with fewer, starting a thread takes longer than the work
-_SPANS_A_THREAD = 8  # so that one user with very many ratings leaves no thread idle
 
 
 class Rows(NamedTuple):
@@ -51,30 +45,7 @@ class Side(NamedTuple):
     uncertainty: NDArray[np.float32]
 
 
-def over_rows(kernel: Callable[..., Any], starts: NDArray[np.int64], *arguments: Any) -> None:
-    """Call `kernel((start, stop), …)` so that the spans cover all rows, each span with about as many ratings."""
-    n_rows, n_ratings = len(starts) - 1, int(starts[-1])
-    n_threads = min(numba.get_num_threads(), 1 + n_ratings // _WORTH_A_THREAD)
-    if n_threads == 1:
-        kernel((0, n_rows), *arguments)
-        return
-    cuts = np.searchsorted(starts, np.linspace(0, n_ratings, n_threads * _SPANS_A_THREAD + 1)[1:-1])
-    bounds = [0, *cuts.tolist(), n_rows]
-    with ThreadPoolExecutor(n_threads) as pool:
-        for done in [pool.submit(kernel, span, *arguments) for span in pairwise(bounds)]:
-            done.result()
-
-
-def _compiled(function: Kernel) -> Kernel:
-    """Compile once a machine; sums may be reordered, so that they use vector instructions."""
-    fastmath = {"contract", "reassoc", "nsz"}
-    try:
-        return cast("Kernel", njit(cache=True, nogil=True, fastmath=fastmath)(function))
-    except RuntimeError:  # neither our folder nor the user's can be written: compile in every process
-        return cast("Kernel", njit(nogil=True, fastmath=fastmath)(function))
-
-
-@_compiled
+@compiled
 def _add_block(gram: NDArray[np.float32], block: NDArray[np.float32]) -> None:
     """Add block^T block to the lower triangle of gram, for a block of 8 ratings; both are padded to whole vectors."""
     for a in range(gram.shape[0]):
@@ -87,7 +58,7 @@ def _add_block(gram: NDArray[np.float32], block: NDArray[np.float32]) -> None:
                 gram[a, b] += front + back
 
 
-@_compiled
+@compiled
 def _factorize(system: NDArray[np.float64]) -> None:
     """Turn the lower triangle of a positive definite matrix into its Cholesky factor L, A = L L^T."""
     for j in range(len(system)):
@@ -103,7 +74,7 @@ def _factorize(system: NDArray[np.float64]) -> None:
             system[i, j] = left / root
 
 
-@_compiled
+@compiled
 def _substitute(factor: NDArray[np.float64], right: NDArray[np.float64], triangular: bool) -> None:
     """Replace right (m, width) by L^-1 right; one that is lower triangular stays so, for a third of the work."""
     width = right.shape[1]
@@ -122,7 +93,7 @@ def _substitute(factor: NDArray[np.float64], right: NDArray[np.float64], triangu
             right[i, a] *= scale
 
 
-@_compiled
+@compiled
 def _by_factors(
     rows: Rows, side: Side, row: int, ridge: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -162,7 +133,7 @@ def _by_factors(
     return half, known, np.zeros(d)
 
 
-@_compiled
+@compiled
 def _by_ratings(
     rows: Rows, side: Side, row: int, ridge: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -190,7 +161,7 @@ def _by_ratings(
     return half, known, 1.0 / diagonal
 
 
-@_compiled
+@compiled
 def solve_rows(
     span: tuple[int, int],
     rows: Rows,
@@ -222,7 +193,7 @@ def solve_rows(
             variances[row, a] = noise * variance[a]
 
 
-@_compiled
+@compiled
 def squared_errors(
     span: tuple[int, int],
     rows: Rows,
@@ -250,38 +221,3 @@ def squared_errors(
             doubts += float(doubt)
         sums[row, 0] = errors
         sums[row, 1] = doubts
-
-
-@_compiled
-def descend(
-    order: NDArray[np.int64],
-    triples: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]],
-    users: NDArray[np.float32],
-    items: NDArray[np.float32],
-    rates: tuple[float, float],
-    penalty: float,
-) -> None:
-    """Make one pass of stochastic gradient descent over ratings in an order, changing users and items (·, 1 + k).
-
-    Column 0 is the bias. With e = r - b_u - b_i - p·q each parameter x moves by rate·(-∂(e² + penalty·x²)/2), where
-    `rates` are the steps of biases and of factors.
-    One thread: two that meet at a row would make the result depend on which came first.
-
-    Source: Funk 2006; Koren, Bell, Volinsky 2009, equations 5 and 6.
-    """
-    bias_rate, rate = np.float32(rates[0]), np.float32(rates[1])
-    keep_bias, keep = np.float32(1.0 - rates[0] * penalty), np.float32(1.0 - rates[1] * penalty)
-    for position in range(len(order)):
-        rating = order[position]
-        user, item = triples[0][rating], triples[1][rating]
-        product = np.float32(0.0)
-        for a in range(1, users.shape[1]):
-            product += users[user, a] * items[item, a]
-        error = triples[2][rating] - users[user, 0] - items[item, 0] - product
-        users[user, 0] = keep_bias * users[user, 0] + bias_rate * error
-        items[item, 0] = keep_bias * items[item, 0] + bias_rate * error
-        step = rate * error
-        for a in range(1, users.shape[1]):
-            p, q = users[user, a], items[item, a]
-            users[user, a] = keep * p + step * q
-            items[item, a] = keep * q + step * p

@@ -1,21 +1,11 @@
-"""Compiled loops over score matrices: the best k of each row, and the ranks of given values in sorted rows.
+"""Compiled loops over score matrices: the best k of each row, and the ranks of given values in sorted rows."""
 
-The kernels release the interpreter lock and `in_threads` deals rows out to plain threads. That needs none of numba's
-threading layers, which forbid `fork` or concurrent callers, and the result does not depend on the number of threads.
-"""
-
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from engine.resources import processors
-
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+from engine.jit import compiled
 
 
 class Spans(NamedTuple):
@@ -32,24 +22,7 @@ class Spans(NamedTuple):
     items: NDArray[np.int32]
 
 
-def in_threads(kernel: Callable[..., Any], n_rows: int, *arguments: Any) -> None:
-    """Call `kernel((start, stop), *arguments)` so that the spans [start, stop) cover all rows, one span a thread."""
-    n_threads = max(1, min(processors(), n_rows // 32))
-    if n_threads == 1:
-        kernel((0, n_rows), *arguments)
-        return
-    bounds = [n_rows * part // n_threads for part in range(n_threads + 1)]
-    with ThreadPoolExecutor(n_threads) as pool:
-        for done in [pool.submit(kernel, rows, *arguments) for rows in pairwise(bounds)]:
-            done.result()
-
-
-def _compiled(function: Kernel) -> Kernel:
-    """Compile once a machine, and keep the type that numba's own decorator loses."""
-    return cast("Kernel", njit(cache=True, nogil=True)(function))
-
-
-@_compiled
+@compiled
 def top_k_rows(
     rows: tuple[int, int],
     scores: NDArray[np.floating[Any]],
@@ -86,7 +59,7 @@ def top_k_rows(
                 threshold = best_scores[b, k - 1]
 
 
-@_compiled
+@compiled
 def average_ranks(
     span: tuple[int, int],
     ascending: NDArray[np.floating[Any]],

@@ -125,7 +125,8 @@ def _top_k_spans(
     items: NDArray[np.integer[Any]],
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Rank each row without items[starts[b]:stops[b]]."""
-    from engine.kernels_ranking import Spans, in_threads, top_k_rows
+    from engine.jit import in_threads
+    from engine.kernels_ranking import Spans, top_k_rows
 
     best = np.full((len(scores), max(k, 0)), -1, np.int32)  # (B, k)
     best_scores = np.full(best.shape, np.nan, scores.dtype)  # (B, k)

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from engine.errors import TrainingFailed
 
 _CGROUP = Path("/sys/fs/cgroup")
 _HEADROOM = 0.9  # the forecast is within 20 % of the peak, and others live on the machine too
+_limit: ContextVar[int] = ContextVar("threads", default=0)  # a thread that is started later has none
 
 
 def processors() -> int:
@@ -59,20 +61,23 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def threads() -> int:
+    """Return how many threads work is to use: the limit in force, or all processors of this process."""
+    return _limit.get() or processors()
+
+
 @contextmanager
-def thread_limit(threads: int = 0) -> Iterator[int]:
-    """Run BLAS, OpenMP and numba with this many threads (0: all that the process may use); yields the number."""
-    import numba
+def thread_limit(limit: int = 0) -> Iterator[int]:
+    """Run BLAS, OpenMP and our own threads with this many (0: all that the process may use); yields the number."""
     from threadpoolctl import threadpool_limits
 
-    count = min(threads or processors(), numba.config.NUMBA_NUM_THREADS)
-    before = numba.get_num_threads()
-    numba.set_num_threads(count)
+    count = min(limit or processors(), processors())
+    before = _limit.set(count)
     try:
         with threadpool_limits(count):
             yield count
     finally:
-        numba.set_num_threads(before)
+        _limit.reset(before)
 
 
 def _read(path: Path) -> str:

@@ -10,7 +10,7 @@ import click
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands import browse, data, demo, machine, rating, serving, training, versions
+from recsys_tui.commands import browse, data, demo, jobs, machine, rating, serving, training, versions
 from recsys_tui.commands.root import Root, nearest
 
 INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
@@ -31,7 +31,7 @@ app = typer.Typer(
     recsys-tui demo                          all of it, on sample data
     """,
 )
-for group in (data, training, versions, serving, rating, browse, machine, demo):
+for group in (data, training, jobs, versions, serving, rating, browse, machine, demo):
     group.register(app)
 
 
@@ -63,14 +63,14 @@ def run(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(arguments, prog_name="recsys-tui", standalone_mode=False)
-        sys.stdout.flush()
+        render.Terminal.of(sys.stdout).flush()
     except click.ClickException as error:
         return _refused(error, as_json=as_json)
     except (KeyboardInterrupt, click.Abort) as error:
         hint = str(error) or "what was committed stays; the same command can be given again"
         render.error("interrupted", hint, as_json=as_json, code="interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
+    except render.OutputClosedError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains while it exits
         return BROKEN_PIPE
     except Exception as error:  # noqa: BLE001  the last line of defence: a traceback is a bug

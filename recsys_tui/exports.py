@@ -7,9 +7,29 @@ from typing import Any
 
 from recsys_tui import render
 from store.database import translate
-from store.errors import UsageRefused
+from store.errors import NotFound, UsageRefused
 
 _BATCH = 100_000
+_FORMATS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
+_WHOLE = {"rank", "at", "users"}
+_FIGURES = {"rating", "score", "prediction", "lower", "upper", "value", "low", "high"}
+
+
+def check_target(out: Path) -> None:
+    """Look at a target before the work that would go into it.
+
+    Raises:
+        UsageRefused: a suffix that stands for no format, or a folder.
+        NotFound: the folder of the file is not there.
+    """
+    if out.suffix not in _FORMATS:
+        raise UsageRefused(
+            f"{out}: unknown suffix {out.suffix!r}", hint="name a file ending in .csv, .ndjson or .parquet"
+        )
+    if out.is_dir():
+        raise UsageRefused(f"{out} is a folder", hint="name a file in it")
+    if not out.parent.is_dir():
+        raise NotFound(f"no folder {out.parent}", hint="make it first, or write to another place")
 
 
 def write_rows(out: Path, rows: Iterable[Mapping[str, Any]], columns: list[str], *, raw: bool = False) -> int:
@@ -22,23 +42,19 @@ def write_rows(out: Path, rows: Iterable[Mapping[str, Any]], columns: list[str],
         raw: no guard against cells that a spreadsheet would run as formulas.
 
     Raises:
-        UsageRefused: another suffix.
+        UsageRefused, NotFound: see `check_target`.
         NoSpace, NoPermission: nothing remains of the attempt.
     """
-    formats = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
-    if out.suffix not in formats:
-        raise UsageRefused(
-            f"{out}: unknown suffix {out.suffix!r}", hint="name a file ending in .csv, .ndjson or .parquet"
-        )
+    check_target(out)
     partial = out.with_name(out.name + ".partial")
     chosen = ({name: row[name] for name in columns} for row in rows)
     try:
-        if formats[out.suffix] == "parquet":
-            count = _write_parquet(partial, chosen)
+        if _FORMATS[out.suffix] == "parquet":
+            count = _write_parquet(partial, chosen, columns)
         else:
             with partial.open("w", encoding="utf-8", newline="") as file:
                 partial.chmod(0o600)
-                count = render.emit(chosen, columns, formats[out.suffix], stream=file, true_data=True, raw=raw)
+                count = render.emit(chosen, columns, _FORMATS[out.suffix], stream=file, true_data=True, raw=raw)
         partial.replace(out)
     except OSError as error:
         raise translate(error, out) from error
@@ -47,22 +63,17 @@ def write_rows(out: Path, rows: Iterable[Mapping[str, Any]], columns: list[str],
     return count
 
 
-def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> int:
+def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], columns: list[str]) -> int:
     import pyarrow as pa
     from pyarrow import parquet
 
-    count, writer = 0, None
-    try:
+    kinds = {
+        name: pa.int64() if name in _WHOLE else pa.float64() if name in _FIGURES else pa.string() for name in columns
+    }
+    schema, count = pa.schema(kinds), 0
+    path.touch(mode=0o600)
+    with parquet.ParquetWriter(path, schema) as writer:
         while batch := list(islice(rows, _BATCH)):
-            table = pa.Table.from_pylist(batch, schema=writer.schema if writer else None)
-            if writer is None:
-                writer = parquet.ParquetWriter(path, table.schema)
-                path.chmod(0o600)
-            writer.write_table(table)
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))
             count += len(batch)
-    finally:
-        if writer is not None:
-            writer.close()
-    if not count:
-        parquet.write_table(pa.table({}), path)
     return count

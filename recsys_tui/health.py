@@ -3,7 +3,6 @@
 import locale
 import os
 import shutil
-import stat
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -11,9 +10,10 @@ from typing import NamedTuple
 
 from recsys_tui import render
 from recsys_tui.settings import Settings
+from store.condition import condition
 from store.database import Database, wal_is_safe
 from store.errors import StoreError
-from store.migrations import SCHEMA_VERSION, schema_version
+from store.migrations import SCHEMA_VERSION
 from store.registry import Registry
 
 _LEAST_DISK = 500 * 2**20
@@ -71,20 +71,16 @@ def _database(database: Database) -> Iterator[Check]:
         yield Check("database", True, f"none yet at {database.path}")
         return
     try:
-        version = schema_version(database)
-        with database.read() as db:
-            verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            mode = db.execute("PRAGMA journal_mode").fetchone()[0]
-            library = db.execute("SELECT sqlite_version()").fetchone()[0]
+        found = condition(database)
     except StoreError as error:
         yield Check("database", False, str(error), error.hint)
         return
     hint = "restore a backup: recsys-tui restore FOLDER"
-    yield Check("database", verdict == "ok", f"{database.path}: {verdict}, schema {version} of {SCHEMA_VERSION}", hint)
+    detail = f"{database.path}: {found.verdict}, schema {found.schema} of {SCHEMA_VERSION}"
+    yield Check("database", found.verdict == "ok", detail, hint)
     why = "" if wal_is_safe() else " (its WAL-reset bug is avoided by the rollback journal)"
-    yield Check("sqlite", True, f"{library}, journal mode {mode}{why}")
-    mode_bits = stat.S_IMODE(database.path.stat().st_mode)
-    yield Check("privacy", not mode_bits & 0o077, f"mode {mode_bits:04o}", f"chmod 600 {database.path}")
+    yield Check("sqlite", True, f"{found.sqlite_version}, journal mode {found.journal_mode}{why}")
+    yield Check("privacy", not found.mode & 0o077, f"mode {found.mode:04o}", f"chmod 600 {database.path}")
     yield _versions(Registry(database))
 
 

@@ -63,9 +63,16 @@ class Session:
 
         Raises:
             SettingsError: it is a folder.
+            NoPermission: the folders above it may not be looked at.
         """
+        from store.database import translate
+
         path = self.settings.db
-        if path.is_dir():
+        try:
+            folder = path.is_dir()
+        except OSError as error:
+            raise translate(error, path) from error
+        if folder:
             raise SettingsError(f"the database {path} is a folder", f"name a file in it: --db {path / 'recsys.db'}")
         return path
 
@@ -97,7 +104,7 @@ class Session:
     def gap(self) -> None:
         """Set what follows apart from what stands above it."""
         if not self.as_json:
-            sys.stdout.write("\n")
+            render.Terminal.of(sys.stdout).write("\n")
 
     @property
     def on_terminal(self) -> bool:

@@ -50,9 +50,9 @@ def write_bundles(folder: Path, bundles: Mapping[str, Bundle]) -> dict[str, File
         facts: dict[str, FileFacts] = {}
         for name, bundle in bundles.items():
             arrays = {key: _contiguous(array) for key, array in bundle.arrays.items()}
-            facts[f"{name}.safetensors"] = _write(partial / f"{name}.safetensors", save(arrays))
+            facts[f"{name}.safetensors"] = write_file(partial / f"{name}.safetensors", save(arrays))
             text = json.dumps({"format": FORMAT_VERSION} | bundle.extra, allow_nan=False, sort_keys=True)
-            facts[f"{name}.json"] = _write(partial / f"{name}.json", text.encode())
+            facts[f"{name}.json"] = write_file(partial / f"{name}.json", text.encode())
         _sync_folder(partial)
         shutil.rmtree(folder, ignore_errors=True)  # an orphan of a run that was killed before its row was written
         partial.rename(folder)
@@ -99,7 +99,7 @@ def copy_files(source: Path, target: Path, facts: Mapping[str, FileFacts]) -> No
     """
     make_folder(target)
     for name in facts:
-        _write(target / name, _read_checked(source, name, facts))
+        write_file(target / name, _read_checked(source, name, facts))
     _sync_folder(target)
 
 
@@ -133,7 +133,8 @@ def _contiguous(array: "NDArray[np.generic]") -> "NDArray[np.generic]":
     return np.asarray(array, order="C")  # `ascontiguousarray` would give a scalar a dimension
 
 
-def _write(path: Path, content: bytes) -> FileFacts:
+def write_file(path: Path, content: bytes) -> FileFacts:
+    """Write a new file with private mode and flush it to the disk; an existing one is an error."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, 0o600)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHUNK = 500  # bound variables in one statement
+_WORDS = 3  # words of a mistyped title that are looked for, the longest first
 _LONGEST_STEM = 64  # characters of an id that a mistyped one is compared with
 
 
@@ -157,7 +158,7 @@ def search_items(database: Database, text: str, *, limit: int = 20) -> list[Item
 
 def nearest_items(database: Database, text: str, *, limit: int = 3) -> list[Item]:
     """Return items that the operator may have meant: by title words first, then by ids with the same beginning."""
-    found = search_items(database, text, limit=limit) if len(text) >= 3 else []
+    found = _like(database, text)[:limit]
     with database.read() as db:
         for length in range(min(len(text), _LONGEST_STEM), 0, -1):
             if len(found) >= limit:
@@ -169,6 +170,22 @@ def nearest_items(database: Database, text: str, *, limit: int = 3) -> list[Item
             )
             found += [item for item in map(_item, rows) if item not in found]
     return found[:limit]
+
+
+def _like(database: Database, text: str) -> list[Item]:
+    """Return items whose titles hold the text or one of its words, those most like it first."""
+    from difflib import SequenceMatcher
+
+    text = text[:_LONGEST_STEM]
+    words = [text, *sorted(text.split(), key=len, reverse=True)[:_WORDS]]
+    found = {item.id: item for word in words if len(word) >= 3 for item in search_items(database, word, limit=50)}
+    matcher = SequenceMatcher(b=text.casefold())  # compares many with its second sequence
+
+    def likeness(item: Item) -> float:
+        matcher.set_seq1((item.title or item.item)[:_LONGEST_STEM].casefold())
+        return matcher.ratio()
+
+    return sorted(found.values(), key=likeness, reverse=True)
 
 
 def counts(database: Database) -> tuple[int, int]:

@@ -43,18 +43,14 @@ def wal_is_safe(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> 
 
 def translate(error: Exception, path: Path) -> errors.StoreError:
     """Turn an error of SQLite, ADBC or the file system into one of ours, naming the file."""
-    if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return errors.NoPermission(
-            f"{path}: {os.strerror(error.errno).lower()}", hint="check the owner and mode of the file and its folder"
-        )
+    if isinstance(error, OSError) and error.errno is not None:
+        return _translate_errno(error.errno, path)
     if isinstance(error, OverflowError | UnicodeEncodeError):  # a bound value that SQLite cannot hold
         return errors.UsageRefused(
             f"a value that cannot be in the database: {error}", hint="ids are valid text, numbers at most 64 bits"
         )
     if isinstance(error, UnicodeDecodeError):  # SQLite quotes the damaged text in its message
         return errors.Damaged(f"{path}: holds text that is no text", hint=_RESTORE)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return errors.NoSpace(f"{path}: no space left on the device", hint="free some space, then repeat")
     text = str(error).lower()
     for fragment, kind, hint in _MESSAGES:
         if fragment in text:
@@ -62,6 +58,14 @@ def translate(error: Exception, path: Path) -> errors.StoreError:
     return errors.StoreError(
         f"{path}: {str(error).splitlines()[0]}", hint="run `recsys-tui doctor` to check the database"
     )
+
+
+def _translate_errno(number: int, path: Path) -> errors.StoreError:
+    if number in {errno.ENOSPC, errno.EDQUOT}:
+        return errors.NoSpace(f"{path}: no space left on the device", hint="free some space, then repeat")
+    denied = number in {errno.EACCES, errno.EPERM, errno.EROFS}
+    hint = "check the owner and mode of the file and its folder" if denied else "check that the folder exists"
+    return errors.NoPermission(f"{path}: {os.strerror(number).lower()}", hint=hint)
 
 
 def make_folder(path: Path) -> None:
@@ -217,7 +221,20 @@ class Database:
         return held.connection
 
     def _connect(self) -> sqlite3.Connection:
+        """Open the file; where a full disk has no room for WAL's shared index, with the index in memory and alone."""
         self._refuse_missing()
+        connection = self._open()
+        try:
+            connection.execute("PRAGMA schema_version").fetchone()
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if not isinstance(translate(error, self.path), errors.NoSpace):
+                raise
+            connection = self._open()
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(
             self.path,
             timeout=self._busy_seconds,

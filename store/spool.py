@@ -43,6 +43,8 @@ class Rows:
     @staticmethod
     def joined(parts: "list[Rows]") -> "Rows":
         """Return the rows of all parts, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
         return Rows(*(np.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True)))
 
 

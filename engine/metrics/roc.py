@@ -23,7 +23,8 @@ def areas(
         train: its items are left out.
         test: its items are the relevant ones; no pair of it is in `train`.
     """
-    from engine.kernels_ranking import average_ranks, in_threads
+    from engine.jit import in_threads
+    from engine.kernels_ranking import average_ranks
 
     ranked = np.where(scores > -np.inf, scores, -np.inf)  # (B, n_items)
     owners, relevant = _items_of(users, test)  # (m of all users,) each

@@ -14,6 +14,7 @@ MODELS = {
     "content": "engine.models.content:ContentModel",
     "mf": "engine.models.matrix_factorization:MatrixFactorizationModel",
     "ials": "engine.models.implicit_als:ImplicitALS",
+    "ease": "engine.models.ease:Ease",
 }
 
 

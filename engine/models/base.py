@@ -16,9 +16,23 @@ from numpy.typing import NDArray
 from engine.data import IdMap, Interactions, ItemFeatures, Scale
 from engine.errors import EngineError
 from engine.models.config import Config as BaseConfig
+from engine.models.facts import TrainingFacts
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = [
+    "Contributions",
+    "Epoch",
+    "Explains",
+    "FoldsIn",
+    "HasItemVectors",
+    "Model",
+    "RefitsItems",
+    "State",
+    "TrainingFacts",
+    "Vector",
+]
 
 Vector = NDArray[np.float32]
 """What a model knows of one user, (d,): factors, a genre profile, or nothing, as the model needs."""
@@ -66,48 +80,6 @@ class Contributions(NamedTuple):
     amounts: NDArray[np.float64]
     score: float
     method: str
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingFacts:
-    """What every model keeps of its training data; with it the lower rungs of the cold-start ladder need nothing else.
-
-    Attributes:
-        users, items: the id maps.
-        user_counts: int32 (n_users,), ratings trained on, 0 for a user that only the map knows.
-        item_counts: int32 (n_items,).
-        item_sums: float32 (n_items,), sum of the ratings of each item.
-        mean: mean rating.
-        scale: the rating scale.
-        features: genres and years.
-        variance: variance of the ratings, from which the damping of means follows.
-    """
-
-    users: IdMap
-    items: IdMap
-    user_counts: NDArray[np.int32]
-    item_counts: NDArray[np.int32]
-    item_sums: NDArray[np.float32]
-    mean: float
-    scale: Scale
-    features: ItemFeatures
-    variance: float = 0.0
-
-    @classmethod
-    def of(cls, train: Interactions) -> "TrainingFacts":
-        """Count what there is to count in the training rows."""
-        sums = np.bincount(train.item_index, train.ratings, train.n_items)
-        return cls(
-            train.users,
-            train.items,
-            train.user_counts.astype(np.int32),
-            train.item_counts.astype(np.int32),
-            sums.astype(np.float32),
-            float(train.ratings.mean(dtype=np.float64)) if len(train) else (train.scale.low + train.scale.high) / 2,
-            train.scale,
-            train.features,
-            float(train.ratings.var(dtype=np.float64)) if len(train) else 0.0,
-        )
 
 
 class Model(ABC):
@@ -286,6 +258,15 @@ class FoldsIn(Protocol):
 
     def fold_in(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> Vector:
         """Return the vector (d,) of a user with this history (dense items); an empty one gives the cold vector."""
+        ...
+
+
+@runtime_checkable
+class RefitsItems(Protocol):
+    """A model in which one item can follow its ratings, all users fixed."""
+
+    def refitted(self, item: int, vectors: NDArray[np.float32], ratings: NDArray[np.floating[Any]]) -> "Model":
+        """Return a copy of the model with this item brought up to date by ratings (k,) of users with vectors (k, d)."""
         ...
 
 

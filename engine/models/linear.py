@@ -9,7 +9,8 @@ explaining are one piece of algebra (Hu, Koren, Volinsky 2008, section 5). `s_j`
 few have rated shrinks the user more than one that many have.
 """
 
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,26 @@ class LinearModel(Model):
         weights = known @ np.linalg.solve(system, self.design[item].astype(np.float64))  # (k,)
         amounts = weights * self._residuals(items, ratings)
         return Contributions(baseline, items, amounts, baseline + float(amounts.sum()), "additive")
+
+    def refitted(self, item: int, vectors: NDArray[np.float32], ratings: NDArray[np.floating[Any]]) -> Self:
+        """Return a copy in which one item follows its ratings, the users held fixed; a few ratings move it little.
+
+        (o, z) minimize Σ_u (r_u - o - v_u[0] - z · v_u[1:])² + ridge · ((o, z) - (o, z) as trained)².
+
+        Args:
+            item: dense index.
+            vectors: (k, d), of the users who rated it.
+            ratings: (k,), theirs.
+        """
+        known = np.concatenate([np.ones((len(vectors), 1)), vectors[:, 1:]], axis=1).astype(np.float64)  # (k, d)
+        present = np.concatenate([[self.offsets[item]], self.design[item, 1:]]).astype(np.float64)  # (d,)
+        error = np.asarray(ratings, np.float64) - vectors[:, 0] - known @ present
+        step = np.linalg.solve(known.T @ known + np.diag(self.ridge), known.T @ error)
+        other = copy(self)
+        other.offsets, other.design = self.offsets.copy(), self.design.copy()
+        other.offsets[item] += step[0]
+        other.design[item, 1:] += step[1:]
+        return other
 
     def item_vectors(self) -> NDArray[np.float32]:
         """Return the design without its constant column, (n_items, d - 1)."""

@@ -1,6 +1,7 @@
 """Answers for many users: streamed, with memory bounded by a byte budget whatever the number of users."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.ranking import BYTE_BUDGET, top_k_many
+from engine.resources import thread_limit
 from engine.services.ladder import View
-from engine.services.recommend import Filters, Prediction, allowed_items
+from engine.services.manager import Snapshot
+from engine.services.recommend import Filters, Prediction, Recommender, allowed_items
 from store import catalog
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ def recommend_all(
     size = max(1, BYTE_BUDGET // (8 * max(1, n_items)))  # float32 scores, and as much again while they are ranked
     users = catalog.user_ids(services.database)
     while batch := list(islice(users, size)):
-        views = [services.recommender.ladder.view(snapshot, user, remember=False) for user in batch]
+        with thread_limit(1):  # many small products: threads would wait for one another longer than they work
+            views = [services.recommender.ladder.view(snapshot, user, remember=False) for user in batch]
         for model, group in groupby(views, key=lambda view: view.model):
             together = list(group)
             scores = model.score_vectors(np.stack([view.vector for view in together]))  # (B, n_items)
@@ -56,21 +60,33 @@ def predict_pairs(
     while chunk := list(islice(stream, _PAIRS)):
         answers: list[Prediction | None] = [None] * len(chunk)
         by_user = sorted(range(len(chunk)), key=lambda row: chunk[row][0])
-        for user, rows in groupby(by_user, key=lambda row: chunk[row][0]):
-            view = recommender.ladder.view(snapshot, user)
-            together = list(rows)
-            positions = [items.index(chunk[row][1]) for row in together]
-            known = [(row, position) for row, position in zip(together, positions, strict=True) if position is not None]
-            found = recommender.predictions(snapshot, view, np.array([position for _, position in known], np.int64))
-            for (row, _), prediction in zip(known, found, strict=True):
-                answers[row] = prediction
-            for row, position in zip(together, positions, strict=True):
-                if position is None:
-                    new = catalog.find_item(services.database, chunk[row][1])
-                    answers[row] = recommender.predict_new_item(snapshot, view, new)
+        with thread_limit(1):  # as above
+            for user, rows in groupby(by_user, key=lambda row: chunk[row][0]):
+                view = recommender.ladder.view(snapshot, user)
+                together = list(rows)
+                positions = [items.index(chunk[row][1]) for row in together]
+                known = [
+                    (row, position) for row, position in zip(together, positions, strict=True) if position is not None
+                ]
+                found = _told(recommender, snapshot, view, np.array([position for _, position in known], np.int64))
+                for (row, _), prediction in zip(known, found, strict=True):
+                    answers[row] = prediction
+                for row, position in zip(together, positions, strict=True):
+                    if position is None:
+                        new = catalog.find_item(services.database, chunk[row][1])
+                        answers[row] = recommender.predict_new_item(snapshot, view, new)
         for (user, item), answer in zip(chunk, answers, strict=True):
             assert answer is not None  # noqa: S101  every row belongs to one user
             yield user, item, answer
+
+
+def _told(recommender: Recommender, snapshot: Snapshot, view: View, positions: NDArray[np.int64]) -> list[Prediction]:
+    """Return predictions of items (n,); of a model that only ranks the scores, which order pairs as its lists do."""
+    found = recommender.predictions(snapshot, view, positions)
+    if view.model.predicts_ratings:
+        return found
+    scores = view.model.scores(view.vector, positions).tolist()
+    return [replace(prediction, prediction=score) for prediction, score in zip(found, scores, strict=True)]
 
 
 def _rows(views: list[View], scores: NDArray[np.float32], n: int, *, include_seen: bool) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.errors import ResumeRefused
 from engine.models.base import State
 from store import errors
-from store.artifacts import Bundle, FileFacts, read_bundle, write_bundles
+from store.artifacts import Bundle, FileFacts, read_bundle, write_bundles, write_file
 
 _LEAST_SECONDS = 5.0  # a run of short epochs spends its time training, not writing
 
@@ -20,6 +20,11 @@ class Checkpoints:
         self._folder = folder
         self._written = time.monotonic()
         self._turn = 0
+
+    @property
+    def exist(self) -> bool:
+        """True where a state was written, sound or not."""
+        return (self._folder / "newest.json").exists()
 
     def save(self, state: State, rows: str, *, now: bool = False) -> None:
         """Write the state if the last one is older than five seconds, or `now`.
@@ -36,7 +41,8 @@ class Checkpoints:
         facts = write_bundles(target, {"state": Bundle(state.arrays, state.extra | {"rows": rows})})
         index = self._folder / "newest.json.partial"
         content = {"folder": target.name, "files": {name: fact._asdict() for name, fact in facts.items()}}
-        index.write_text(json.dumps(content))
+        index.unlink(missing_ok=True)
+        write_file(index, json.dumps(content).encode())
         index.replace(self._folder / "newest.json")
         self._written = time.monotonic()
 

@@ -131,6 +131,11 @@ class MLModelManager:
                 moment.snapshots[name] = known
         return known
 
+    def put_in_place(self, snapshot: Snapshot) -> None:
+        """Serve this snapshot of its version from now on, in this process; others keep what they have loaded."""
+        self._loaded[snapshot.version.id] = snapshot
+        self._memory.forget()
+
     def _find(self, name: str) -> Snapshot:
         wanted = self._registry.resolve(name)
         notes: list[str] = []

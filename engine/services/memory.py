@@ -43,6 +43,10 @@ class Memory:
             self.latest = Moment()
         return self.latest
 
+    def forget(self) -> None:
+        """Begin a new moment, for changes that the database does not show."""
+        self.latest = Moment()
+
     def items(self, texts: list[str]) -> dict[str, catalog.Item]:
         """Return the items with these text ids; those that are unknown are missing from the result."""
         known = self.latest.items

@@ -2,19 +2,21 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.models.base import FoldsIn
-from store import catalog, ratings, vectors
+from engine.models.base import FoldsIn, RefitsItems
+from store import catalog, evidence, ratings, vectors
 from store import errors as store_errors
 
 if TYPE_CHECKING:
     from engine.services import Services
 
 log = logging.getLogger(__name__)
+
+_RATERS = 10_000  # of an item that is brought up to date: the latest ones
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,29 @@ class RealtimeLearner:
         values = np.array([row.rating for row in history], np.float32)
         vector = snapshot.model.fold_in(positions[positions >= 0], values[positions >= 0])
         vectors.put(self._database, snapshot.version.id, key[0], key[1], vector)
+        return True
+
+    def update_movie_embedding(self, item: str, *, version: str = "active") -> bool:
+        """Bring an item up to date with its latest ratings, in this process; False where the model cannot.
+
+        The users who rated it keep their vectors. A later training replaces all of it.
+
+        Raises:
+            NotFound: the item is not in the catalogue.
+        """
+        snapshot = self._services.manager.snapshot(version)
+        found, model = catalog.need_item(self._database, item), snapshot.model
+        position = snapshot.position(found.id, found.item)
+        if position < 0 or not isinstance(model, RefitsItems):
+            return False
+        raters = evidence.latest_raters(self._database, found.id, limit=_RATERS)
+        known = [(model.facts.users.index(user), rating) for user, rating in raters]
+        trained = [(index, rating) for index, rating in known if index is not None and model.facts.user_counts[index]]
+        if not trained:
+            return False
+        own = np.stack([model.user_vector(index) for index, _ in trained])
+        given = np.array([rating for _, rating in trained], np.float32)
+        self._services.manager.put_in_place(replace(snapshot, model=model.refitted(position, own, given)))
         return True
 
     def apply_updates(self, updates: list[tuple[str, str, float]]) -> int:

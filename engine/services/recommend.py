@@ -235,7 +235,7 @@ def _card(found: catalog.Item | None) -> tuple[str | None, int | None, tuple[str
 
 
 def _percentiles(scores: NDArray[np.float32], picked: NDArray[np.integer[Any]]) -> list[float]:
-    """Return the percentage of all scores that are not above that of each picked item; what is below all needs no order."""
+    """Return the percentage of all scores that are not above that of each picked item, sorting only those higher."""
     if not len(picked):
         return []
     chosen = scores[picked]

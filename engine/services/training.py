@@ -1,13 +1,9 @@
 """`TrainingService`: from the database to a registered version, as an iterator of events that a front end can show."""
 
-import platform
 import time
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version as package_version
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from engine import resources
 from engine.confidence import Calibration
@@ -15,9 +11,12 @@ from engine.data import Interactions, ItemFeatures, Scale
 from engine.errors import DataTooSmall, GateRefused, TrainingFailed
 from engine.evaluation import Report, evaluate
 from engine.models import model_class
-from engine.models.base import Epoch, Model
+from engine.models.base import Model
 from engine.services.checkpoints import Checkpoints
+from engine.services.epochs import train_epochs
 from engine.services.evaluation import HELD_OUT, PER_USER, bundle_of
+from engine.services.lineage import lineage_of, whoami
+from engine.services.request import Progress, TrainingRequest
 from engine.splits import Split, split
 from store import catalog, ratings
 from store.artifacts import Bundle
@@ -27,43 +26,6 @@ if TYPE_CHECKING:
     from engine.services import Services
 
 LEAST_RATINGS = 100
-
-
-@dataclass(frozen=True)
-class TrainingRequest:
-    """Everything that decides a run; it is stored with the job, so that the run can be resumed and repeated.
-
-    Attributes:
-        model: a name of the table of models.
-        settings: hyper-parameters as given.
-        split, test, seed: which rows are held out; `test` 0 holds out none.
-        full: after measuring, fit once more on all rows with the same settings.
-        activate: make the version the one being served.
-        better_by: activate only where this metric is better than the active version's.
-        time_limit: seconds for the epochs, 0 for none.
-        threads: 0 for all that the process may use.
-        memory_limit: bytes, 0 for what is available.
-    """
-
-    model: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    split: str = "random"
-    test: float = 0.2
-    seed: int = 42
-    full: bool = False
-    activate: bool = False
-    better_by: str = ""
-    time_limit: float = 0.0
-    threads: int = 0
-    memory_limit: int = 0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One event of a run: kind "stage", "epoch", "note" or "version", and its data."""
-
-    kind: str
-    data: dict[str, Any]
 
 
 class TrainingService:
@@ -143,14 +105,14 @@ class TrainingService:
         data = self.load_data()
         parts = self.prepare_data(request, data)
         with resources.thread_limit(request.threads):
-            yield from _epochs(model, parts.train, request, checkpoints)
+            yield from train_epochs(model, parts.train, request, checkpoints)
             yield Progress("stage", {"stage": "measuring"})
             report = evaluate(model, parts.train, parts.test) if len(parts.test) else None
             calibration = _calibrate(model, parts)
             if request.full and len(parts.test):
                 yield Progress("stage", {"stage": "fitting on all rows"})
                 model = model_class(request.model)(**request.settings)
-                yield from _epochs(model, data, request, None)
+                yield from train_epochs(model, data, request, None)
         yield Progress("stage", {"stage": "saving"})
         saved = self._register(model, request, parts, report, calibration, revision, job, time.monotonic() - started)
         try:
@@ -188,7 +150,7 @@ class TrainingService:
                 "fingerprint": train.fingerprint(),
             },
             protocol=parts.protocol | {"full": request.full},
-            lineage=_lineage(request, seconds),
+            lineage=lineage_of(request, seconds),
             metrics=_metric_rows(report),
             job=job,
         )
@@ -233,43 +195,6 @@ class TrainingService:
         return None
 
 
-def _epochs(
-    model: Model, train: Interactions, request: TrainingRequest, checkpoints: Checkpoints | None
-) -> Generator[Progress, None, None]:
-    """Train, yielding an event an epoch with its speed; go on from a checkpoint where there is one."""
-    rows = train.fingerprint() if checkpoints is not None else ""
-    if checkpoints is not None and (state := checkpoints.load(rows)) is not None:
-        model.restore(state)
-        yield Progress("note", {"text": f"goes on after epoch {model.epochs_done}"})
-    began = last = time.monotonic()
-    for epoch in model.fit_epochs(train, seed=request.seed):
-        now = time.monotonic()
-        try:
-            yield Progress("epoch", _epoch_data(epoch, now - last))
-        except GeneratorExit:  # cancelled here: a resumed run goes on from this epoch, not from an earlier one
-            if checkpoints is not None:
-                checkpoints.save(model.state(), rows, now=True)
-            raise
-        if checkpoints is not None:
-            checkpoints.save(model.state(), rows)
-        if request.time_limit and now - began >= request.time_limit:
-            yield Progress(
-                "note", {"text": f"time limit of {request.time_limit:g} s reached after epoch {epoch.number}"}
-            )
-            break
-        last = time.monotonic()
-
-
-def _epoch_data(epoch: Epoch, seconds: float) -> dict[str, Any]:
-    if not all(np.isfinite(loss) for loss in epoch.losses.values()):
-        raise TrainingFailed(
-            f"the loss is not finite in epoch {epoch.number}",
-            hint="lower the learning rate (--set learning_rate=…) or regularize more; the active version stays",
-        )
-    speed = epoch.ratings / seconds if seconds > 0 else 0.0
-    return asdict(epoch) | {"seconds": round(seconds, 4), "ratings_per_second": round(speed)}
-
-
 def _calibrate(model: Model, parts: Split) -> Calibration | None:
     """Measure on the held-out rows how far predicted ratings are off."""
     if not model.predicts_ratings or not len(parts.test):
@@ -283,25 +208,3 @@ def _metric_rows(report: Report | None) -> dict[str, MetricRow]:
     if report is None:
         return {}
     return {name: MetricRow(m.value, m.low, m.high, m.users) for name, m in report.metrics.items()}
-
-
-def _lineage(request: TrainingRequest, seconds: float) -> dict[str, Any]:
-    packages = {name: package_version(name) for name in ("numpy", "scipy", "numba", "recsys-tui")}
-    return {
-        "packages": packages,
-        "python": platform.python_version(),
-        "host": platform.node(),
-        "seconds": round(seconds, 3),
-        "peak_memory": resources.peak_memory(),
-        "request": asdict(request),
-    }
-
-
-def whoami() -> str:
-    """Return the name of the operator, for the audit trail."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name, as in a container
-        return "unknown"

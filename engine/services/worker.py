@@ -15,8 +15,9 @@ from typing import Any
 from engine.errors import EngineError
 from engine.services import Services
 from engine.services.checkpoints import Checkpoints
-from engine.services.training import TrainingRequest
+from engine.services.request import TrainingRequest
 from store import errors as store_errors
+from store.database import make_folder
 from store.journal import training_lock
 
 CANCELLED = 130
@@ -41,7 +42,7 @@ def submit(services: Services, request: TrainingRequest, *, resume: int | None =
     recorded = asdict(request) | {"resume": resume, "wait": wait}
     job = services.journal.create("train", request.model, recorded)
     log = services.registry.folder / "jobs"
-    log.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(log)
     _start(log / f"{job}.log", str(services.database.path), str(job))
     return job
 
@@ -69,7 +70,8 @@ def main(path: str, number: str) -> int:
     stop, cancel = threading.Event(), threading.Event()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: cancel.set())
-    services.journal.start(job, os.getpid())
+    if not services.journal.start(job, os.getpid()):
+        return CANCELLED
     threading.Thread(target=_beat, args=(services, job, stop), daemon=True).start()
     try:
         return _run(services, job, cancel)
@@ -88,7 +90,9 @@ def main(path: str, number: str) -> int:
 
 
 def checkpoint_folder(services: Services, job: int) -> Path:
-    """Return where the checkpoints of a job lie."""
+    """Return where the checkpoints of a job lie: with the first run, where one that was resumed is resumed again."""
+    while (earlier := services.journal.get(job).request.get("resume")) is not None:
+        job = earlier
     return services.registry.folder / "checkpoints" / f"job{job}"
 
 
@@ -96,9 +100,11 @@ def _run(services: Services, job: int, cancel: threading.Event) -> int:
     recorded = dict(services.journal.get(job).request)
     resume, wait = recorded.pop("resume"), recorded.pop("wait")
     request = TrainingRequest(**recorded)
-    checkpoints = Checkpoints(checkpoint_folder(services, resume or job))
+    checkpoints = Checkpoints(checkpoint_folder(services, job))
     with training_lock(services.registry.folder, wait_seconds=wait or 5.0):
         services.registry.collect_orphans()
+        if resume is not None and not checkpoints.exist:
+            services.journal.add_event(job, "note", {"text": f"job {resume} left no checkpoint: begins anew"})
         with closing(services.training.run(request, checkpoints=checkpoints, job=job)) as events:
             for event in events:
                 services.journal.add_event(job, event.kind, event.data)

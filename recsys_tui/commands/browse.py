@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 USERS = typer.Typer(rich_markup_mode=None, help="Who rated.", no_args_is_help=True)
 ITEMS = typer.Typer(rich_markup_mode=None, help="What was rated.", no_args_is_help=True)
-_ITEM_COLUMNS: Columns = ["item", Column("title", grows=True), "year", "genres"]
+_USER_COLUMNS: Columns = [
+    "user",
+    "ratings",
+    Column("mean", digits=2),
+    Column("last_at", "last (UTC)", show=render.minute),
+]
+_ITEM_COLUMNS: Columns = ["item", Column("title", grows=True), Column("year", show=render.plainly), "genres"]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +46,7 @@ def list_users(session: Session, *, after: After = "", limit: Limit = 50) -> Non
     from store import catalog
 
     rows = [_user(user) for user in catalog.list_users(session.services.database, after=after, limit=limit)]
-    session.rows(rows, ["user", "ratings", Column("mean", digits=2), Column("last_at", "last")], empty="no more users")
+    session.rows(rows, _USER_COLUMNS, empty="no more users")
 
 
 def show_user(
@@ -69,11 +75,15 @@ def show_user(
     if session.as_json:
         session.document(facts)
         return
-    session.document({}, title=f"user {user}", shown=_user(found))
-    session.rows(
-        tastes[:8], ["genre", Column("n_ratings", "ratings"), Column("mean", digits=2)], empty="no genres known"
-    )
-    session.rows(latest, ["item", Column("title", grows=True), Column("rating", digits=1), "at"])
+    shown = {"ratings": found.n_ratings, "mean": render.number(found.mean, 2), "last": render.minute(facts["last_at"])}
+    session.document(_user(found), title=f"user {user}", shown=shown)
+    if tastes:
+        session.gap()
+        session.rows(tastes[:8], ["genre", Column("n_ratings", "ratings"), Column("mean", digits=2)])
+    if latest:
+        session.gap()
+        columns: Columns = ["item", Column("title", grows=True), Column("rating", digits=1)]
+        session.rows(latest, [*columns, Column("at", "at (UTC)", show=render.minute)])
 
 
 def list_items(session: Session, *, after: After = "", limit: Limit = 50) -> None:
@@ -100,7 +110,11 @@ def show_item(session: Session, item: Item) -> None:
     found = catalog.need_item(database, item)
     crowd = evidence.everybody(database, found.id)
     facts = _item(found) | {"ratings": crowd.count, "mean": crowd.mean}
-    shown = facts | {"genres": ", ".join(found.genres) or "-", "mean": render.number(crowd.mean, 2)}
+    shown = facts | {
+        "year": render.plainly(found.year),
+        "genres": ", ".join(found.genres) or "-",
+        "mean": render.number(crowd.mean, 2),
+    }
     session.document(facts, title=found.title or item, shown=shown)
 
 

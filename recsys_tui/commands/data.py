@@ -13,6 +13,7 @@ from recsys_tui.progress import Line
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 
+_MOST_BARS = 20
 IMPORTS = typer.Typer(rich_markup_mode=None, help="What each import did.", no_args_is_help=True)
 
 
@@ -206,7 +207,8 @@ def export(
 
         rows = recommend_all(services, number, version=version)
         columns = ["user", "rank", "item", "score"]
-    session.document({"rows": write_rows(out, rows, columns), "out": str(out)}, title="written")
+    count = write_rows(out, rows, columns)
+    session.document({"rows": count, "out": str(out)}, title="written", shown={"rows": f"{count:,}", "file": str(out)})
 
 
 def backup(session: Session, target: Annotated[Path, typer.Argument(help="Where the copy goes.")]) -> None:
@@ -271,7 +273,7 @@ def _result_for_people(result: Any) -> dict[str, Any]:
     shown = {} if result.import_id is None else {"import": result.import_id}
     shown |= {"read": f"{result.read:,} rows, as {result.format}", "columns": _columns(result.mapping)}
     shown |= _counts(vars(result), ("stored", "updated", "unchanged", "duplicates", "rejected"))
-    shown |= _counts(result.reasons, result.reasons)
+    shown |= _reasons(result.reasons)
     shown |= _counts(vars(result), ("users", "items"))
     if result.scale is not None:
         shown["scale"] = str(result.scale)
@@ -287,14 +289,17 @@ def _import_for_people(facts: dict[str, Any]) -> dict[str, Any]:
         "columns": _columns(facts["options"].get("mapping") or {}),
     }
     shown |= _counts(facts, ("stored", "updated", "unchanged", "rejected"))
-    shown |= _counts(facts["reasons"], facts["reasons"])
+    shown |= _reasons(facts["reasons"])
     return shown | ({"error": facts["error"]} if facts["error"] else {})
 
 
 def _counts(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
-    """Return counts as people read them; a reason for rejecting stands indented under the others."""
-    indent = "  " if facts is names else ""
-    return {f"{indent}{name}": f"{facts[name]:,}" for name in names}
+    return {name: f"{facts[name]:,}" for name in names}
+
+
+def _reasons(reasons: Mapping[str, int]) -> dict[str, str]:
+    """Return why rows were rejected, to stand indented under their number."""
+    return {f"  {reason}": f"{count:,}" for reason, count in reasons.items()}
 
 
 def _columns(mapping: Mapping[str, str]) -> str:
@@ -303,8 +308,7 @@ def _columns(mapping: Mapping[str, str]) -> str:
 
 def _stats_for_people(facts: dict[str, Any]) -> dict[str, Any]:
     scale = facts["scale"]
-    step = f" by {scale['step']:g}" if scale["step"] else ""
-    largest = max((row["count"] for row in facts["distribution"]), default=0)
+    step = f" in steps of {scale['step']:g}" if scale["step"] else ""
     shown = {
         "users": f"{facts['users']:,}",
         "items": f"{facts['items']:,}",
@@ -314,7 +318,21 @@ def _stats_for_people(facts: dict[str, Any]) -> dict[str, Any]:
         "from": render.minute(facts["first_at"]),
         "to": render.minute(facts["last_at"]),
     }
+    bars = _bins(facts["distribution"], scale["min"], scale["max"])
+    largest = max(bars.values(), default=0)
     narrow = render.Terminal.of(sys.stdout).ascii
-    for row in facts["distribution"]:
-        shown[f"{row['rating']:g}"] = f"{row['count']:>10,}  {render.bar(row['count'], largest, 30, ascii=narrow)}"
+    for name, count in bars.items():
+        shown[name] = f"{count:>10,}  {render.bar(count, largest, 30, ascii=narrow)}"
     return shown
+
+
+def _bins(distribution: list[dict[str, Any]], low: float, high: float) -> dict[str, int]:
+    """Return counts by rating, by tenth of the scale where there are too many values for a screen."""
+    if len(distribution) <= _MOST_BARS:
+        return {f"{row['rating']:g}": row["count"] for row in distribution}
+    edges = [low + (high - low) * k / 10 for k in range(11)]
+    bins = {f"{edges[k]:g} to {edges[k + 1]:g}": 0 for k in range(10)}
+    names = list(bins)
+    for row in distribution:
+        bins[names[min(int(10 * (row["rating"] - low) / (high - low)), 9)]] += row["count"]
+    return bins

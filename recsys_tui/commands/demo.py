@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands import serving, training
+from recsys_tui.commands import serving
+from recsys_tui.commands.runs import finished
 from recsys_tui.session import Columns, Session, command
 from store.errors import NotFound, UsageRefused
 
@@ -101,11 +102,11 @@ def _import(services: "Services") -> dict[str, Any]:
 
 
 def _train(session: Session, services: "Services", model: str, *, activate: bool) -> dict[str, Any]:
-    from engine.services.training import TrainingRequest
+    from engine.services.request import TrainingRequest
     from engine.services.worker import submit
 
     job = submit(services, TrainingRequest(model, activate=activate), wait=60.0)
-    return training.finished(session, services, job)
+    return finished(session, services, job)
 
 
 def _somebody(services: "Services") -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from recsys_tui import render
 from recsys_tui.render import Column
 from recsys_tui.session import Session, command
 
@@ -40,7 +41,7 @@ def doctor(session: Session) -> None:
     else:
         shown = [row | {"ok": "ok" if row["ok"] else "look"} for row in rows]
         session.rows(
-            shown, [Column("ok", ""), "name", Column("detail", grows=True), Column("hint", "what to do", grows=True)]
+            shown, [Column("ok", ""), "name", Column("detail", wraps=True), Column("hint", "what to do", wraps=True)]
         )
     failed = [check for check in found if not check.ok]
     if failed:
@@ -57,10 +58,15 @@ def show(session: Session) -> None:
 
     settings, origins = session.settings, session.settings.origins()
     rows = [
-        {"setting": name, "value": str(getattr(settings, name)), "origin": origins[name], "sentence": about["sentence"]}
+        {
+            "setting": name,
+            "value": render.plainly(getattr(settings, name)),
+            "origin": origins[name],
+            "sentence": about["sentence"],
+        }
         for name, about in declared().items()
     ]
-    session.rows(rows, ["setting", "value", "origin", Column("sentence", "what it is", grows=True)])
+    session.rows(rows, ["setting", "value", "origin", Column("sentence", "what it is", wraps=True)])
 
 
 def path(session: Session) -> None:

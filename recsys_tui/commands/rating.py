@@ -1,15 +1,18 @@
 """Commands that take ratings one by one: rate."""
 
-import csv
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recsys_tui import render
+from recsys_tui.inputs import read_cells
 from recsys_tui.session import Session, command
-from store.errors import DataRefused, NotFound, UsageRefused
+from store.errors import DataRefused, UsageRefused
+
+if TYPE_CHECKING:
+    from engine.services.realtime import Rated
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +40,9 @@ def rate(
     realtime = session.services.realtime
     if user == "import" and value is None and not unset:
         count = realtime.apply_updates(_read_ratings(Path(item)))
-        session.document({"stored": count}, title="stored")
+        session.document(
+            {"stored": count, "version": _serving(session)}, title="stored", shown={"ratings": f"{count:,}"}
+        )
         return
     if unset:
         done = realtime.unrate(user, item)
@@ -48,30 +53,42 @@ def rate(
     shown = {
         "stored": "taken back" if unset else f"{value:g}",
         "before": render.number(done.previous, 1),
-        "list": _moved(done.entered, done.left, changed=done.changed) if done.version else "no version is active yet",
+        "best ten": _moved(session, done),
     }
     session.document(asdict(done), title=f"{user} on {item}", shown=shown)
 
 
-def _moved(entered: tuple[str, ...], left: tuple[str, ...], *, changed: bool) -> str:
-    if not changed:
-        return "the best ten stay as they are"
-    if not entered:
-        return "the best ten change their order"
-    return f"came in: {', '.join(entered)}; left: {', '.join(left)}"
+def _moved(session: Session, done: "Rated") -> str:
+    """Say what the rating did to the user's list."""
+    from store import catalog
+
+    if not done.version:
+        return "no version is active yet"
+    if not done.changed:
+        return "as before"
+    if not done.entered:
+        return "the same in another order"
+    found = catalog.items_by_id(session.services.database, [*done.entered, *done.left])
+    came, went = ("; ".join(found[item].title or item for item in items) for items in (done.entered, done.left))
+    return f"in came: {came} · out went: {went}"
+
+
+def _serving(session: Session) -> str | None:
+    active = session.services.registry.active()
+    return f"v{active}" if active else None
 
 
 def _read_ratings(path: Path) -> list[tuple[str, str, float]]:
     """Read user,item,rating rows; all of them must be usable, since they are stored together or not at all."""
-    if not path.is_file():
-        raise NotFound(f"no file {path}", hint="name a CSV with user,item,rating")
-    found = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for line, row in enumerate(csv.reader(file), 1):
-            try:
-                found.append((row[0].strip(), row[1].strip(), float(row[2])))
-            except (IndexError, ValueError):
-                if line == 1:
-                    continue  # the header
-                raise DataRefused(f"{path}, line {line}: no rating", hint="each row is user,item,rating") from None
+    found: list[tuple[str, str, float]] = []
+    for line, (user, item, rating) in read_cells(path, ("user", "item", "rating")):
+        try:
+            found.append((user, item, float(rating)))
+        except ValueError:
+            if line > 1:  # the first may be a header of names that nobody knows
+                raise DataRefused(
+                    f"{path}, line {line}: {rating!r} is no rating", hint="a row is user,item,rating"
+                ) from None
+    if not found:
+        raise DataRefused(f"{path} has no ratings", hint="a row is user,item,rating")
     return found

@@ -1,8 +1,6 @@
 """Commands that answer for a user or an item: recommend, predict, explain, similar."""
 
-import csv
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recsys_tui import render
+from recsys_tui.commands.everybody import predict_everything, recommend_everybody
 from recsys_tui.commands.options import Item, User, Version
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
-from store.errors import DataRefused, NotFound, UsageRefused
+from store.errors import UsageRefused
 
 if TYPE_CHECKING:
     from engine.services.explain import Explanation
@@ -21,6 +20,13 @@ if TYPE_CHECKING:
 
 _OUT = Annotated[Path | None, typer.Option("--out", help="Target file: .csv, .ndjson or .parquet.")]
 _BAR = 20
+_RUNGS = {
+    "stored": "from the vector of the training",
+    "fold-in": "from a vector of today's ratings",
+    "content": "by genres",
+    "popularity": "by popularity",
+}
+_CONTRIBUTIONS = 10  # on a screen; programs get all
 
 
 def register(app: typer.Typer) -> None:
@@ -61,7 +67,9 @@ def recommend(
 
     filters = Filters(include_seen, tuple(only_genre), tuple(exclude_genre), since_year)
     if everybody:
-        _recommend_all(session, number, version, filters, out)
+        if user:
+            raise UsageRefused("--all is for every user", hint="recsys-tui recommend USER, or --all --out FILE")
+        recommend_everybody(session, number, version, filters, out)
         return
     if not user:
         raise UsageRefused("which user?", hint="recsys-tui recommend USER, or --all --out FILE for every user")
@@ -94,7 +102,7 @@ def predict(
     recsys-tui predict --pairs test.csv --out predicted.csv
     """
     if pairs is not None:
-        _predict_pairs(session, pairs, out, version)
+        predict_everything(session, pairs, out, version)
         return
     if not user or not item:
         raise UsageRefused("which user and item?", hint="recsys-tui predict USER ITEM, or --pairs FILE --out FILE")
@@ -102,7 +110,7 @@ def predict(
     facts = {"user": user, "item": item} | asdict(found)
     shown = {
         "predicted": render.number(found.prediction, 2),
-        "between": f"{render.number(found.lower, 2)} and {render.number(found.upper, 2)} (80 %)",
+        "between": f"{render.number(found.lower, 2)} and {render.number(found.upper, 2)} (80%)",
         "confidence": _percent(found.confidence),
         "from": f"{found.version}, {found.rung}",
     }
@@ -123,24 +131,8 @@ def explain(session: Session, user: User, item: Item, *, version: Version = "act
         return
     session.document({}, title=f"{found.movie_title or item} for {user}", shown=_explained(found))
     if found.contributions:
-        largest = max(abs(row["amount"]) for row in found.contributions)
-        narrow = render.Terminal.of(sys.stdout).ascii
-        rows = [
-            {
-                "title": row["title"] or row["item"],
-                "your_rating": row["your_rating"],
-                "adds": row["amount"],
-                "": render.bar(abs(row["amount"]), largest, _BAR, ascii=narrow),
-            }
-            for row in found.contributions[:10]
-        ]
-        columns: Columns = [
-            Column("title", "you rated", grows=True),
-            Column("your_rating", "stars", digits=1),
-            Column("adds"),
-            "",
-        ]
-        session.rows(rows, columns)
+        session.gap()
+        _show_contributions(session, found)
 
 
 def similar(
@@ -185,72 +177,21 @@ def similar(
     session.rows(rows, columns)
 
 
-def _recommend_all(session: Session, number: int, version: str, filters: Any, out: Path | None) -> None:
-    import time
-
-    from engine.services.batch import recommend_all
-    from recsys_tui.exports import write_rows
-
-    if out is None:
-        raise UsageRefused(
-            "--all needs a target", hint="recsys-tui recommend --all --out lists.csv (or .ndjson, .parquet)"
-        )
-    began, users = time.monotonic(), set()
-
-    def counted() -> Iterator[dict[str, Any]]:
-        for row in recommend_all(session.services, number, version=version, filters=filters):
-            users.add(row["user"])
-            yield row
-
-    rows = write_rows(out, counted(), ["user", "rank", "item", "score"])
-    seconds = round(time.monotonic() - began, 3)
-    session.document({"users": len(users), "rows": rows, "seconds": seconds, "out": str(out)}, title="written")
-
-
-def _predict_pairs(session: Session, pairs: Path, out: Path | None, version: str) -> None:
-    import time
-
-    from engine.services.batch import predict_pairs
-    from recsys_tui.exports import write_rows
-
-    if out is None:
-        raise UsageRefused("--pairs needs a target", hint="recsys-tui predict --pairs FILE --out predicted.csv")
-    began = time.monotonic()
-    predicted = predict_pairs(session.services, _read_pairs(pairs), version=version)
-    rows = (
-        {
-            "user": user,
-            "item": item,
-            "prediction": found.prediction,
-            "lower": found.lower,
-            "upper": found.upper,
-            "rung": found.rung,
-        }
-        for user, item, found in predicted
-    )
-    count = write_rows(out, rows, ["user", "item", "prediction", "lower", "upper", "rung"])
-    session.document({"rows": count, "seconds": round(time.monotonic() - began, 3), "out": str(out)}, title="written")
-
-
-def _read_pairs(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (user, item) of a CSV; the header names the columns, else the first two are taken."""
-    from store.importers.columns import role_of
-
-    if not path.is_file():
-        raise NotFound(f"no file {path}", hint="name a CSV with the columns user and item")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        first = next(reader, [])
-        roles = [role_of(cell) for cell in first]
-        user, item = (roles.index(role) if role in roles else None for role in ("user", "item"))
-        if user is None or item is None:
-            user, item = 0, 1
-            if len(first) >= 2:
-                yield first[0].strip(), first[1].strip()
-        for row in reader:
-            if len(row) <= max(user, item):
-                raise DataRefused(f"{path}, line {reader.line_num}: no user and item", hint="each row is user,item[,…]")
-            yield row[user].strip(), row[item].strip()
+def _show_contributions(session: Session, found: "Explanation") -> None:
+    """Show what the ratings add to the score, the strongest first; bars are for eyes only."""
+    largest = max(abs(row["amount"]) for row in found.contributions)
+    narrow = render.Terminal.of(sys.stdout).ascii
+    rows = [row | {"bar": render.bar(abs(row["amount"]), largest, _BAR, ascii=narrow)} for row in found.contributions]
+    columns: Columns = [
+        Column("item", spare=True),
+        Column("title", "rated", grows=True),
+        Column("your_rating", "rating", digits=1),
+        Column("amount", "adds"),
+    ]
+    if session.as_table:
+        rows = rows[:_CONTRIBUTIONS]
+        columns = [*(columns[1:] if rows[0]["title"] else columns), Column("bar", " ")]
+    session.rows(rows, columns)
 
 
 def show_list(session: Session, made: "RecommendationList", *, explain: bool) -> None:
@@ -264,15 +205,30 @@ def show_list(session: Session, made: "RecommendationList", *, explain: bool) ->
         return
     rows = [asdict(item) | {"why": sentence(list(item.reasons)), "interval": _interval(item)} for item in made.items]
     predicts = any(item.prediction is not None for item in made.items)
+    if made.items:
+        session.say(f"the best {len(made.items)} for user {made.user} by {made.version}, {_RUNGS[made.rung]}")
+    if session.as_table:
+        _show_table(session, rows, predicts=predicts)
+    else:
+        for row in rows if session.format == "ndjson" else ():
+            del row["why"], row["interval"]  # for eyes only: the reasons and bounds have them in full
+        names = ["rank", "item", "title", "genres", "score", "prediction", "lower", "upper", "rung"]
+        session.rows(rows, [*names, "why"] if explain else names)
+    if explain and session.as_table:
+        _show_reasons(rows)
+
+
+def _show_table(session: Session, rows: list[dict[str, Any]], *, predicts: bool) -> None:
     columns: Columns = [Column("rank", "#"), "item", Column("title", grows=True)]
-    columns += [Column("prediction", "rating", digits=2), Column("interval", "80 %")] if predicts else []
+    columns += [Column("prediction", "rating", digits=2), Column("interval", "80%")] if predicts else []
     columns += [] if predicts else [Column("percentile", "better than %", digits=1)]
+    session.rows(rows, [*columns, "genres"], empty="no item is eligible")
+
+
+def _show_reasons(rows: list[dict[str, Any]]) -> None:
+    """Write the reasons of each item under the list, broken between words."""
     out = render.Terminal.of(sys.stdout)
-    spoken = explain and out.tty and session.format in {"auto", "table"}
-    session.say(f"{made.user}: best {len(made.items)} by {made.version} ({made.rung})")
-    last = "why" if explain and not spoken else "genres"
-    session.rows(rows, [*columns, Column(last, grows=last == "why")], empty="no item is eligible")
-    for row in rows if spoken else ():
+    for row in rows:
         lines = render.wrapped(row["why"], out.width - 4)
         head = "\n" if row["rank"] == 1 else ""
         out.write(f"{head}{row['rank']:>2}  " + "\n    ".join(lines) + "\n")
@@ -290,7 +246,7 @@ def _explained(found: "Explanation") -> dict[str, Any]:
     shown: dict[str, Any] = {"why": found.text}
     if found.predicted_rating is not None:
         shown["predicted"] = render.number(found.predicted_rating, 2)
-        shown["between"] = f"{render.number(found.lower, 2)} and {render.number(found.upper, 2)} (80 %)"
+        shown["between"] = f"{render.number(found.lower, 2)} and {render.number(found.upper, 2)} (80%)"
         shown["confidence"] = _percent(found.confidence)
     shown["from"] = f"{found.version}, {found.rung}"
     if found.method == "additive":

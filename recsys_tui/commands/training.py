@@ -1,40 +1,27 @@
-"""Commands that train: train, jobs."""
+"""The command that trains: train."""
 
-import sys
-import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from recsys_tui import render
 from recsys_tui.commands.options import pairs, seconds
-from recsys_tui.progress import Line
+from recsys_tui.commands.runs import finished, submit_run
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 
 if TYPE_CHECKING:
     from engine.services import Services
-    from store.journal import Job
-
-JOBS = typer.Typer(rich_markup_mode=None, help="Training runs, whoever started them.", no_args_is_help=True)
-_POLL_SECONDS = 0.1
-Number = Annotated[int, typer.Argument(help="Number of the job.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
+    """Add the command of this file."""
     command(app, "train")(train)
-    command(JOBS, "list", lists=True)(list_jobs)
-    command(JOBS, "show")(show_job)
-    command(JOBS, "tail")(tail)
-    command(JOBS, "attach")(attach)
-    command(JOBS, "cancel")(cancel)
-    app.add_typer(JOBS, name="jobs")
 
 
 def train(
     session: Session,
-    model: Annotated[str, typer.Argument(help="popularity, content or mf.")] = "",
+    model: Annotated[str, typer.Argument(help="Its name, such as mf or popularity; a wrong one lists all.")] = "",
     *,
     settings: Annotated[
         list[str], typer.Option("--set", help="A hyper-parameter: KEY=VALUE. `train MODEL --set help` lists them.")
@@ -70,14 +57,19 @@ def train(
     See also: jobs, models, evaluate
     """
     from engine.models import MODELS
-    from engine.services.training import TrainingRequest
+    from engine.services.request import TrainingRequest
     from store.errors import UsageRefused
 
+    if everything and (model or settings or resume is not None or detach):
+        raise UsageRefused(
+            "--all takes no model, --set, --resume or --detach", hint="recsys-tui train --all, or train MODEL --set …"
+        )
     if not everything and resume is None and not model:
         raise UsageRefused("which model?", hint=f"recsys-tui train MODEL, one of: {', '.join(MODELS)}")
     if settings == ["help"]:
         _list_settings(session, model)
         return
+    _check_gate(better, test)
     options = TrainingRequest(
         model=model,
         settings=dict(pairs(settings, "--set")),
@@ -96,205 +88,23 @@ def train(
         _train_all(session, options, waiting)
         return
     if if_changed and (same := session.services.training.unchanged_version(options)):
+        active = session.services.registry.resolve(same).active
         session.document(
-            {"state": "skipped", "version": same, "model": model, "active": False}, title="nothing changed"
+            {"state": "skipped", "version": same, "model": model, "active": active}, title="no rating changed since"
         )
         return
-    job = _submit(session, options, resume, waiting)
+    job = submit_run(session, options, resume, waiting)
     if detach:
         facts = {"job": job, "model": options.model, "state": "queued", "version": None}
-        session.document(facts, title=f"job {job} runs in the background; `recsys-tui jobs attach {job}` follows it")
+        session.document(facts, title=f"job {job} runs in the background")
+        session.say(f"`recsys-tui jobs attach {job}` follows it, `recsys-tui jobs cancel {job}` stops it")
         return
-    _answer(session, finished(session, session.services, job))
+    answer(session, finished(session, session.services, job))
 
 
-def list_jobs(session: Session, *, limit: Annotated[int, typer.Option("--limit", min=1)] = 20) -> None:
-    """List the newest runs.
-
-    \b
-    recsys-tui jobs list
-    """
-    columns: Columns = [
-        "job",
-        "model",
-        "state",
-        "origin",
-        "version",
-        Column("started_at", "started"),
-        Column("seconds", show=render.duration),
-        Column("error", grows=True),
-    ]
-    rows = [job_facts(job) for job in session.services.journal.recent(limit)]
-    session.rows(rows, columns, empty="no runs yet: recsys-tui train mf")
-
-
-def show_job(session: Session, number: Number) -> None:
-    """Show one run: what was asked for, and how it ended.
-
-    \b
-    recsys-tui jobs show 3 --json
-    """
-    services = session.services
-    job = services.journal.get(number)
-    facts = job_facts(job) | {"request": job.request, "epochs": _epochs(services, number)}
-    shown = {key: value for key, value in facts.items() if key not in {"epochs", "request"} and value is not None}
-    shown |= {key: value for key, value in job.request.items() if value not in ("", None, {}, 0)}
-    session.document(facts, title=f"job {number}", shown=shown)
-
-
-def tail(
-    session: Session,
-    number: Number,
-    *,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for more until the run ends.")] = False,
-) -> None:
-    """Print the events of a run, one a line.
-
-    \b
-    recsys-tui jobs tail 3 -f
-    """
-    services, seen = session.services, 0
-    while True:
-        job = services.journal.get(number)
-        for event in services.journal.events(number, seen):
-            seen = event.seq
-            row = {"seq": event.seq, "at": render.iso(event.at), "kind": event.kind} | event.data
-            if session.as_json:
-                render.emit([row], list(row), "ndjson")
-            else:
-                render.say(_event_line(row), stream=sys.stdout)
-        if job.ended or not follow:
-            return
-        time.sleep(_POLL_SECONDS)
-
-
-def attach(session: Session, number: Number) -> None:
-    """Follow a run to its end; Ctrl-C leaves it alone.
-
-    \b
-    recsys-tui jobs attach 3
-    """
-    _watch(session, session.services, number)
-    _answer(session, finished(session, session.services, number))
-
-
-def cancel(session: Session, number: Number) -> None:
-    """Stop a run after its epoch; `train --resume` goes on.
-
-    \b
-    recsys-tui jobs cancel 3
-    """
-    services = session.services
-    services.journal.request_cancel(number)
-    deadline = time.monotonic() + 30.0
-    while not (job := services.journal.get(number)).ended and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-    session.document(job_facts(job), title=f"job {number} is {job.state}")
-
-
-# --- shared -------------------------------------------------------------------------------------------------------
-
-
-def job_facts(job: "Job") -> dict[str, Any]:
-    """Return a job as the contract names its parts."""
-    ended = job.finished_at or time.time()
-    return {
-        "job": job.id,
-        "model": job.model,
-        "state": job.state,
-        "origin": job.origin,
-        "version": f"v{job.version}" if job.version else None,
-        "created_at": render.iso(job.created_at),
-        "started_at": render.iso(job.started_at),
-        "finished_at": render.iso(job.finished_at),
-        "seconds": round(ended - job.started_at, 3) if job.started_at else None,
-        "exit_code": job.exit_code,
-        "error": job.error,
-        "hint": job.hint,
-    }
-
-
-def _submit(session: Session, options: Any, resume: int | None, wait: float) -> int:
-    from dataclasses import replace
-
-    from engine.models import model_class
-    from engine.services.training import TrainingRequest
-    from engine.services.worker import submit
-
-    services = session.services
-    if resume is not None:
-        recorded = dict(services.journal.get(resume).request)
-        recorded.pop("resume")
-        recorded.pop("wait")
-        options = replace(TrainingRequest(**recorded), activate=options.activate or recorded["activate"])
-    model_class(options.model)(**options.settings)  # a wrong setting is refused here, before a job is made of it
-    return submit(services, options, resume=resume, wait=wait)
-
-
-def _follow(session: Session, services: "Services", job: int) -> None:
-    """Watch a run that this command started: Ctrl-C cancels it."""
-    try:
-        _watch(session, services, job)
-    except KeyboardInterrupt:
-        services.journal.request_cancel(job)
-        session.say(f"job {job} stops after this epoch; `recsys-tui train --resume {job}` goes on from there")
-        raise
-
-
-def _watch(session: Session, services: "Services", job: int) -> None:
-    line, seen = Line(session), 0
-    while True:
-        state = services.journal.get(job)
-        for event in services.journal.events(job, seen):
-            seen = event.seq
-            if event.kind == "epoch":
-                line.epoch(event.data)
-            elif event.kind in {"stage", "note"}:
-                line.end()
-                session.say(f"  {event.data.get('stage') or event.data.get('text')}")
-        if state.ended:
-            line.end()
-            return
-        time.sleep(_POLL_SECONDS)
-
-
-def finished(session: Session, services: "Services", number: int) -> dict[str, Any]:
-    """Follow a run to its end and return what it came to.
-
-    Raises:
-        RunFailed: what the run ended with.
-        KeyboardInterrupt: it was cancelled.
-    """
-    from engine.errors import RunFailed
-
-    _follow(session, services, number)
-    job = services.journal.get(number)
-    if job.state == "done" and not job.code:
-        return _outcome(services, job)
-    if job.state == "cancelled":
-        raise KeyboardInterrupt
-    message, hint = job.error or f"job {number} is {job.state}", job.hint or f"`recsys-tui jobs show {number}` has more"
-    raise RunFailed(message, hint=hint, code=job.code or "training_failed")
-
-
-def _answer(session: Session, facts: dict[str, Any]) -> None:
-    session.document(facts, title=f"trained {facts['version']}", shown=_outcome_for_people(facts))
-
-
-def _outcome(services: "Services", job: "Job") -> dict[str, Any]:
-    version = services.registry.get(job.version or 0)
-    return {
-        "job": job.id,
-        "version": version.name,
-        "model": version.model_type,
-        "state": job.state,
-        "metrics": {name: row.value for name, row in version.metrics.items()},
-        "epochs": _epochs(services, job.id),
-        "training_data": {key: version.training_data[key] for key in ("n_users", "n_movies", "n_ratings")},
-        "protocol": version.protocol,
-        "active": version.active,
-        "seconds": job_facts(job)["seconds"],
-    }
+def answer(session: Session, facts: dict[str, Any]) -> None:
+    """Say what a run came to."""
+    session.document(facts, title=f"{facts['version']} is trained", shown=_outcome_for_people(facts))
 
 
 def _outcome_for_people(facts: dict[str, Any]) -> dict[str, Any]:
@@ -310,28 +120,74 @@ def _outcome_for_people(facts: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _epochs(services: "Services", job: int) -> list[dict[str, Any]]:
-    return [event.data for event in services.journal.events(job) if event.kind == "epoch"]
+def _check_gate(metric_name: str, test: float) -> None:
+    """Refuse a gate that could not be passed before the training, not after it.
+
+    Raises:
+        SettingRefused: no such metric.
+        UsageRefused: nothing is held out to measure it on.
+    """
+    from engine.metrics import metric
+    from store.errors import UsageRefused
+
+    if metric_name:
+        metric(metric_name)
+        if not test:
+            raise UsageRefused("--activate-if-better needs held-out ratings", hint="leave --test 0 out")
 
 
 def _train_all(session: Session, options: Any, wait: float) -> None:
-    """Train every model, one job each; a failure of one leaves the others."""
+    """Train every model, one job each; a failure of one leaves the others. With --activate the best of them serves.
+
+    Raises:
+        RunFailed: a run failed; where some did not, the answer is given first.
+    """
     from dataclasses import replace
 
-    from engine.errors import EngineError
+    from engine.errors import EngineError, RunFailed
     from engine.models import MODELS
     from store.errors import StoreError
 
-    runs = []
+    runs: list[dict[str, Any]] = []
+    failed: dict[str, Any] = {}
     for name in MODELS:
         job = None
+        session.say(name)
         try:
-            job = _submit(session, replace(options, model=name, settings={}), None, wait or 60.0)
+            job = submit_run(session, replace(options, model=name, activate=False), None, wait or 60.0)
             runs.append(finished(session, session.services, job))
         except (EngineError, StoreError) as error:
-            runs.append({"job": job, "model": name, "state": "failed", "error": str(error)})
-    shown = {run["model"]: f"{run['state']} {run.get('version') or run.get('error') or ''}" for run in runs}
-    session.document({"runs": runs}, title="trained", shown=shown)
+            runs.append({"job": job, "model": name, "version": None, "state": "failed", "error": str(error)})
+            failed[name] = error
+    if len(failed) < len(runs):
+        if options.activate:
+            _activate_best(session.services, [run for run in runs if run["version"]])
+        session.document({"runs": runs}, title="trained", shown={run["model"]: _run_in_words(run) for run in runs})
+    if failed:
+        first = next(iter(failed.values()))
+        code = first.code if len(failed) == len(runs) else "training_failed"
+        raise RunFailed(f"{', '.join(failed)}: {first}", hint=first.hint, code=code)
+
+
+def _activate_best(services: "Services", runs: list[dict[str, Any]]) -> None:
+    """Serve the run with the highest NDCG@10, as `best` means it; without figures the last one."""
+    from engine.services.lineage import whoami
+
+    chosen = max(reversed(runs), key=lambda run: run["metrics"].get("ndcg@10", 0.0))
+    services.registry.activate(services.registry.resolve(chosen["version"]).id, who=whoami(), why="best of all models")
+    for run in runs:
+        run["active"] = run is chosen
+
+
+def _run_in_words(run: dict[str, Any]) -> str:
+    if run["state"] != "done":
+        return f"{run['state']}: {run['error']}"
+    figures = [
+        f"{name} {render.number(run['metrics'][name])}" for name in ("rmse", "ndcg@10") if name in run["metrics"]
+    ]
+    return ", ".join([run["version"], *figures, render.duration(run["seconds"])]) + (
+        ", active" if run["active"] else ""
+    )
 
 
 def _list_settings(session: Session, model: str) -> None:
@@ -341,16 +197,13 @@ def _list_settings(session: Session, model: str) -> None:
     from engine.models.config import allowed
 
     rows = [
-        {"setting": f.name, "default": f.default, "allowed": allowed(f.metadata), "sentence": f.metadata["sentence"]}
+        {
+            "setting": f.name,
+            "default": f.default,
+            "allowed": "true or false" if isinstance(f.default, bool) else allowed(f.metadata),
+            "sentence": f.metadata["sentence"],
+        }
         for f in fields(model_class(model).Config)
     ]
-    session.rows(rows, ["setting", "default", "allowed", Column("sentence", "what it does", grows=True)])
-
-
-def _event_line(row: dict[str, Any]) -> str:
-    if row["kind"] == "version":
-        return f"{row['at']}  {row['version']} is registered" + (" and active" if row["active"] else "")
-    if row["kind"] != "epoch":
-        return f"{row['at']}  {row.get('stage') or row.get('text')}"
-    losses = "  ".join(f"{name} {value:.4f}" for name, value in row["losses"].items())
-    return f"{row['at']}  epoch {row['number']}/{row['of']}  {losses}  {row['seconds']:.2f} s"
+    columns: Columns = ["setting", Column("default", show=render.plainly), "allowed"]
+    session.rows(rows, [*columns, Column("sentence", "what it does", wraps=True)], empty=f"{model} has nothing to set")

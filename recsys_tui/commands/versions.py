@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
     command(MODELS, "verify")(verify)
     command(MODELS, "label")(label)
     app.add_typer(MODELS, name="models")
-    command(app, "evaluate")(evaluate)
+    command(app, "evaluate", lists=True)(evaluate)
     command(METRICS, "list", lists=True)(list_metrics)
     command(METRICS, "explain")(explain_metric)
     app.add_typer(METRICS, name="metrics")
@@ -44,12 +44,12 @@ def list_versions(session: Session) -> None:
         "version",
         Column("model_type", "model"),
         "state",
-        Column("trained_at", "trained"),
-        Column("rmse", digits=4),
-        Column("ndcg@10", digits=4),
-        Column("coverage", digits=3),
-        Column("bytes", "size", show=render.size),
+        Column("trained_at", "trained (UTC)", show=render.minute),
+        "rmse",
+        "ndcg@10",
+        Column("coverage", digits=3, spare=True),
         Column("label", grows=True),
+        Column("bytes", "size", show=render.size, spare=True),
     ]
     rows = [version_facts(version) for version in session.services.registry.versions()]
     if session.format in {"auto", "table", "csv", "tsv"}:
@@ -74,13 +74,15 @@ def activate(session: Session, name: Name) -> None:
     \b
     recsys-tui models activate v7
     """
-    from engine.services.training import whoami
+    from engine.services.lineage import whoami
 
     registry = session.services.registry
     before = registry.active()
     version = registry.activate(registry.resolve(name).id, who=whoami())
     facts = version_facts(version) | {"previous": f"v{before}" if before and before != version.id else None}
-    session.document(facts, title=f"{version.name} is active", shown=_for_people(facts))
+    session.document(
+        facts, title=f"{version.name} is active", shown=_in_short(facts) | {"before": f"v{before}" if before else "-"}
+    )
 
 
 def rollback(session: Session) -> None:
@@ -89,11 +91,11 @@ def rollback(session: Session) -> None:
     \b
     recsys-tui models rollback
     """
-    from engine.services.training import whoami
+    from engine.services.lineage import whoami
 
     version = session.services.registry.rollback(who=whoami())
     facts = version_facts(version)
-    session.document(facts, title=f"{version.name} is active again", shown=_for_people(facts))
+    session.document(facts, title=f"{version.name} is active again", shown=_in_short(facts))
 
 
 def delete(
@@ -117,7 +119,8 @@ def delete(
             f"delete {version.name} ({version.model_type}, {render.size(version.bytes)})?", abort=True, err=True
         )
     registry.delete(version.id)
-    session.document({"deleted": version.name, "bytes": version.bytes}, title="deleted")
+    shown = {"version": version.name, "freed": render.size(version.bytes)}
+    session.document({"deleted": version.name, "bytes": version.bytes}, title="deleted", shown=shown)
 
 
 def verify(session: Session, name: Annotated[str, typer.Argument(metavar="[VERSION]")] = "") -> None:
@@ -139,7 +142,11 @@ def verify(session: Session, name: Annotated[str, typer.Argument(metavar="[VERSI
             session.say(problem)
         names = ", ".join(version for version, problems in found.items() if problems)
         raise Damaged(damaged[-1], hint=f"damaged: {names}; train again or restore a backup, then delete them")
-    session.document({"versions": len(found), "damaged": []}, title="every file is as it was written")
+    session.document(
+        {"versions": len(found), "damaged": []},
+        title="every file is as it was written",
+        shown={"versions": ", ".join(found) or "none yet"},
+    )
 
 
 def label(session: Session, name: Name, text: Annotated[str, typer.Argument(help="A short text.")]) -> None:
@@ -176,9 +183,8 @@ def evaluate(
         session.document(report)
         return
     rows = [{"metric": metric} | figures for metric, figures in report["metrics"].items()]
-    protocol = ", ".join(f"{key} {value}" for key, value in report["protocol"].items())
-    session.say(f"{report['version']} on {report['users']:,} users; {protocol}")
-    session.rows(rows, ["metric", "value", Column("low", "95 % low"), Column("high", "95 % high")])
+    session.say(f"{report['version']} on {report['users']:,} users: {_protocol(report['protocol'])}")
+    session.rows(rows, ["metric", "value", Column("low", "95% low"), Column("high", "95% high")])
 
 
 def list_metrics(session: Session) -> None:
@@ -187,7 +193,7 @@ def list_metrics(session: Session) -> None:
     \b
     recsys-tui metrics list
     """
-    session.rows(_definitions(), ["metric", "better", Column("sentence", "what it says", grows=True)])
+    session.rows(_definitions(), ["metric", "better", Column("sentence", "what it says", wraps=True)])
 
 
 def explain_metric(session: Session, name: Annotated[str, typer.Argument(metavar="METRIC")]) -> None:
@@ -199,7 +205,8 @@ def explain_metric(session: Session, name: Annotated[str, typer.Argument(metavar
     from engine.metrics import metric
 
     found = _definition(metric(name))
-    session.document(found | {"metric": name}, title=name)
+    shown = {key.replace("_", " "): value for key, value in found.items() if value}
+    session.document({"metric": name} | found, title=name, shown=shown)
 
 
 def version_facts(version: "ModelVersion") -> dict[str, Any]:
@@ -223,17 +230,36 @@ def version_facts(version: "ModelVersion") -> dict[str, Any]:
 
 def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
     data = facts["training_data"]
+    settings = (f"{name} {render.plainly(value)}" for name, value in facts["hyperparameters"].items())
     shown: dict[str, Any] = {
         "state": facts["state"],
-        "trained": facts["trained_at"],
+        "trained": f"{render.minute(facts['trained_at'])} UTC",
         "on": f"{data['n_ratings']:,} ratings of {data['n_users']:,} users on {data['n_movies']:,} items",
-        "test rows": ", ".join(f"{key} {value}" for key, value in facts["protocol"].items()),
+        "measured": _protocol(facts["protocol"]),
+        "settings": ", ".join(settings) or "none",
         "size": render.size(facts["bytes"]),
     }
     if facts["label"]:
         shown["label"] = facts["label"]
-    shown |= {f"set {key}": value for key, value in facts["hyperparameters"].items()}
     return shown | {name: render.number(value) for name, value in facts["metrics"].items()}
+
+
+def _in_short(facts: dict[str, Any]) -> dict[str, Any]:
+    figures = {name: render.number(facts["metrics"][name]) for name in ("rmse", "ndcg@10") if name in facts["metrics"]}
+    return {"model": facts["model_type"], "trained": f"{render.minute(facts['trained_at'])} UTC"} | figures
+
+
+def _protocol(protocol: dict[str, Any]) -> str:
+    """Say in words which rows a version was measured on."""
+    if protocol["split"] == "outside":
+        return (
+            f"{protocol['test_rows']:,} ratings of a file, {protocol['unknown_rows']:,} more of unknown users or items"
+        )
+    if not protocol.get("test_rows"):
+        return "not measured: no rows were held out"
+    share = f"{protocol['split']}, {protocol['test']:.0%}, seed {protocol['seed']}"
+    words = f"{protocol['test_rows']:,} rows held out ({share})"
+    return words + (", then fitted on all" if protocol.get("full") else "")
 
 
 def _definitions() -> list[dict[str, Any]]:
@@ -244,8 +270,8 @@ def _definitions() -> list[dict[str, Any]]:
 
 def _definition(found: Any) -> dict[str, Any]:
     return {
-        "better": found.better,
         "sentence": found.sentence,
+        "better": found.better,
         "formula": found.formula,
         "source": found.source,
         "empty_case": found.empty_case,

@@ -14,12 +14,13 @@ from recsys_tui.render.figures import bar, count, duration, iso, minute, number,
 from recsys_tui.render.formats import FORMATS, Column, emit, emit_document, guard
 from recsys_tui.render.messages import EXIT_CODES, error, exit_code, panel, say, wrapped
 from recsys_tui.render.safe import safe
-from recsys_tui.render.terminal import Terminal, configure
+from recsys_tui.render.terminal import OutputClosedError, Terminal, configure
 
 __all__ = [
     "EXIT_CODES",
     "FORMATS",
     "Column",
+    "OutputClosedError",
     "Terminal",
     "bar",
     "configure",

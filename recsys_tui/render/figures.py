@@ -80,9 +80,13 @@ def minute(text: str | None) -> str:
     return text[:16].replace("T", " ") if text else DASH
 
 
-def plainly(value: int | None) -> str:
-    """Return a number that is a name, such as a year, without groups."""
-    return DASH if value is None else str(value)
+def plainly(value: object) -> str:
+    """Return what stands for itself, such as a year or a setting, without groups and padding."""
+    if value is None:
+        return DASH
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def bar(value: float | None, maximum: float, width: int = 10, *, ascii: bool = False) -> str:  # noqa: A002

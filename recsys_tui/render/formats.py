@@ -28,7 +28,7 @@ class Column:
         header: what stands over it in a table; CSV and TSV have the key.
         digits: decimals of a float in a table.
         align: left or right; by default right where the values are numbers.
-        grows: True where it takes the room that is left and is cropped first (titles); left out where every row is empty.
+        grows: True where it takes the room that is left and is cropped first (titles); left out where all are empty.
         wraps: like `grows`, but what has no room goes on in the next line: for sentences.
         spare: left out of a table for which the terminal is too narrow; CSV and TSV always have it.
         show: how a person sees the value, for those that are neither text nor figure: `when`, `duration`, `size`.

@@ -1,4 +1,4 @@
-"""The table: light and aligned; only sentences are wrapped. Cells are `Text`, so that markup in the data is only characters."""
+"""The table: light and aligned; only sentences are wrapped. Cells are `Text`: markup in the data is only characters."""
 
 from collections.abc import Mapping, Sequence
 from io import StringIO
@@ -77,9 +77,7 @@ def _told(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> list[
     return told or list(columns)
 
 
-def _room_for(
-    heads: Sequence[str], body: Sequence[Sequence[str]], columns: Sequence[Column], room: int
-) -> list[int]:
+def _room_for(heads: Sequence[str], body: Sequence[Sequence[str]], columns: Sequence[Column], room: int) -> list[int]:
     """Return which columns to draw: the spare ones go, last first, until the others stay readable in the room."""
     needs = [max(cell_len(text) for text in texts) for texts in zip(heads, *body, strict=True)]
     needs = [

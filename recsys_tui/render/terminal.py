@@ -13,6 +13,10 @@ _COERCED = "C.UTF-8"  # what Python itself puts into LC_CTYPE under LANG=C (PEP 
 _ANSI = {"bold": "1", "dim": "2", "red": "1;31", "yellow": "33"}
 
 
+class OutputClosedError(Exception):
+    """Whoever reads our output wants no more of it, as `head` does. Click would take a broken pipe for a failure."""
+
+
 @dataclass
 class _Look:
     color: ColorMode = "auto"
@@ -52,7 +56,17 @@ class Terminal:
 
     def write(self, text: str) -> None:
         r"""Write; a character that the stream cannot encode appears as `\xNN` or `\uNNNN`, never as an error."""
-        self.stream.write(self.fitted(text))
+        try:
+            self.stream.write(self.fitted(text))
+        except BrokenPipeError as error:
+            raise OutputClosedError from error
+
+    def flush(self) -> None:
+        """Send what was written on its way."""
+        try:
+            self.stream.flush()
+        except BrokenPipeError as error:
+            raise OutputClosedError from error
 
     def fitted(self, text: str) -> str:
         """Return the text as this stream will show it, so that columns are measured on what appears."""

@@ -108,10 +108,11 @@ def _is_canonical(table: _Table, n_bytes: int) -> bool:
 
 def _digits(values: NDArray[np.int64]) -> int:
     """Return how many characters numbers take in all."""
-    total, power, most = len(values) + int((values < 0).sum()), 10, int(np.abs(values).max())
-    magnitudes = np.abs(values) if values.min() < 0 else values
+    negative = int(np.count_nonzero(values < 0))
+    magnitudes = np.abs(values) if negative else values
+    total, power, most = len(values) + negative, 10, int(magnitudes.max())
     while power <= most:
-        total += int((magnitudes >= power).sum())
+        total += int(np.count_nonzero(magnitudes >= power))
         power *= 10
     return total
 
@@ -156,7 +157,7 @@ def _parsed(block: bytes, dialect: Dialect, kinds: dict[str, pa.DataType]) -> _T
     delimiter = _SEPARATOR if len(dialect.delimiter) > 1 else dialect.delimiter
     table = csv.read_csv(
         pa.BufferReader(block),
-        csv.ReadOptions(column_names=names, block_size=len(block) + 1, use_threads=False),
+        csv.ReadOptions(column_names=names, block_size=len(block) + 1),
         csv.ParseOptions(delimiter=delimiter.decode(), quote_char=False, newlines_in_values=False),
         csv.ConvertOptions(
             column_types=types, include_columns=list(types), null_values=[""], strings_can_be_null=False

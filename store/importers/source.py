@@ -5,7 +5,7 @@ import io
 import sys
 import zlib
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from store import errors
 from store.database import translate
@@ -16,7 +16,7 @@ HEAD_BYTES = 1 << 20
 class _Counted(io.RawIOBase):
     """Counts the bytes that pass, so that progress is known in front of the decompression."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Any) -> None:  # anything with `readinto`, which the type of sys.stdin.buffer lacks
         self._stream = stream
         self.count = 0
 
@@ -24,10 +24,9 @@ class _Counted(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        self.count += len(data)
-        return len(data)
+        count: int = self._stream.readinto(buffer)
+        self.count += count
+        return count
 
 
 class Source:
@@ -140,7 +139,7 @@ class Source:
 
     def _open(self) -> BinaryIO:
         if self._stream is None:
-            raw = (self._stdin or sys.stdin.buffer) if self.path is None else self.path.open("rb")
+            raw = (self._stdin or sys.stdin.buffer) if self.path is None else self.path.open("rb", buffering=0)
             self._counted = _Counted(raw)
             buffered = io.BufferedReader(self._counted, HEAD_BYTES)
             packed = buffered.peek(2)[:2] == b"\x1f\x8b"

@@ -1,6 +1,6 @@
 """CSV into the database and back out, against the sqlite3 shell and `fetchall`, in the same run.
 
-    .venv/bin/python tests/benchmarks/bench_import.py --rows 1000000 --order random
+    .venv/bin/python -m tests.benchmarks.bench_import --rows 1000000 --order random
 
 The data have the shape of MovieLens-25M: 162,541 users with 20 ratings or more, 59,047 items by popularity,
 half stars.
@@ -10,6 +10,7 @@ Every figure is rows a second; what counts is the ratio, since both sides run on
 import argparse
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+
+from tests.benchmarks.figures import Figure
 
 FULL = 25_000_095
 USERS, ITEMS = 162_541, 59_047
@@ -67,11 +70,12 @@ def _write_csv(path: Path, users: np.ndarray, items: np.ndarray, rng: np.random.
 def ours(path: Path, folder: Path) -> dict[str, float]:
     """Import in a process of its own, so that its peak memory can be told."""
     code = (
-        "import json, resource, sys\n"
+        "import json, sys\n"
         "from store.database import Database\n"
         "from store.importers.pipeline import import_source\n"
         "result = import_source(Database(sys.argv[2]), sys.argv[1])\n"
-        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "status = open('/proc/self/status').read()  # getrusage would count what this process had before it started\n"
+        "peak = int(status.partition('VmHWM:')[2].split()[0]) / 1024\n"
         "print(json.dumps({'stored': result.stored, 'seconds': result.seconds, 'peak_mb': peak}))"
     )
     began = time.perf_counter()
@@ -118,7 +122,7 @@ def reads(path: Path) -> tuple[float, float]:
         return mine, time.perf_counter() - began
 
 
-def run(rows: int, order: str = "grouped", *, keyed: bool = True) -> dict[str, float]:
+def once(rows: int, order: str = "grouped", *, keyed: bool = True) -> dict[str, float]:
     """Measure once; rates in million rows a second, `…_ratio` is ours against theirs."""
     with tempfile.TemporaryDirectory(prefix="bench-import-") as name:
         folder = Path(name)
@@ -141,6 +145,27 @@ def run(rows: int, order: str = "grouped", *, keyed: bool = True) -> dict[str, f
         return result | {"read_all": n / mine / 1e6, "fetch": n / fetched / 1e6, "read_ratio": fetched / mine}
 
 
+def run(*, quick: bool = False, large: bool = False) -> dict[str, Figure]:
+    """Return medians over rounds in which both sides take turns, in million rows a second."""
+    sizes = [("1 M rows", 1_000_000, order, 1 if quick else 3) for order in ("grouped", "random")]
+    sizes += [("25 M rows", FULL, "grouped", 1)] if large else []
+    found: dict[str, Figure] = {}
+    for size, rows, order, times in sizes:
+        rounds = [once(rows, order, keyed=rows < FULL) for _ in range(times)]
+        middle = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+        where, fast = f"{size}, {order}", {"unit": "M rows/s", "higher": True}
+        found[f"import of clean CSV, {where}"] = Figure(
+            middle["import"], rival=middle["shell"], by="sqlite3 .import, no key", goal=1.0, times=2.0, **fast
+        )
+        if "shell_keyed" in middle:
+            found[f"import of clean CSV, {where}, same key"] = Figure(
+                middle["import"], rival=middle["shell_keyed"], by="sqlite3 .import, same key", **fast
+            )
+        found[f"its peak memory, {where}"] = Figure(middle["import_peak_mb"], "MB", goal=500)
+        found[f"ratings as arrays, {where}"] = Figure(middle["read_all"], rival=middle["fetch"], by="cursor", **fast)
+    return found
+
+
 def main() -> None:
     """Print one run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -148,7 +173,7 @@ def main() -> None:
     parser.add_argument("--order", choices=["grouped", "random"], default="grouped")
     parser.add_argument("--no-keyed", action="store_true", help="leave out the shell with a clustered key")
     arguments = parser.parse_args()
-    for name, value in run(arguments.rows, arguments.order, keyed=not arguments.no_keyed).items():
+    for name, value in once(arguments.rows, arguments.order, keyed=not arguments.no_keyed).items():
         print(f"{name:20} {value:,.2f}")
     print(f"{'own peak MB':20} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f}")
 

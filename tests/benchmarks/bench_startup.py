@@ -6,38 +6,40 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
+from tests.benchmarks.figures import Figure
 from tests.cli import environment
 from tests.cli import run as command
 
 ROOT = Path(__file__).parents[2]
+NOTHING = "python -c pass"
 GOALS = {"--version": 0.12, "--help": 0.25, "recommend": 0.8}
 
 
-def run(times: int = 9) -> dict[str, Any]:
-    """Return the median seconds of each command beside its goal, and of an interpreter that does nothing."""
+def run(*, quick: bool = False) -> dict[str, Figure]:
+    """Return the median seconds of each command, beside those of an interpreter that does nothing."""
     program = str(Path(sys.executable).with_name("recsys-tui"))
     with tempfile.TemporaryDirectory() as folder:
         db = Path(folder) / "films.db"
         command(db, "import", ROOT / "sample_data")
         command(db, "train", "mf", "--activate")
         cases = {
-            "python -c pass": [sys.executable, "-c", "pass"],
+            NOTHING: [sys.executable, "-c", "pass"],
             "--version": [program, "--version"],
             "--help": [program, "--help"],
             "recommend": [program, "recommend", "42", "-n", "10"],
             "recommend --explain": [program, "recommend", "42", "-n", "10", "--explain"],
         }
         taken: dict[str, list[float]] = {name: [] for name in cases}
-        for _ in range(times):  # in turn, so that a slow moment of the machine hits all of them
+        for _ in range(3 if quick else 15):  # in turn, so that a slow moment of the machine hits all of them
             for name, arguments in cases.items():
                 began = time.perf_counter()
                 subprocess.run(arguments, env=environment(db), check=True, capture_output=True)
                 taken[name].append(time.perf_counter() - began)
-    return {name: {"seconds": statistics.median(each), "goal": GOALS.get(name)} for name, each in taken.items()}
-
-
-if __name__ == "__main__":
-    for name, row in run().items():
-        sys.stdout.write(f"{name:22} {row['seconds']:.3f} s  goal {row['goal'] or '-'}\n")
+    nothing = statistics.median(taken.pop(NOTHING))
+    return {
+        f"recsys-tui {name}, whole process": Figure(
+            statistics.median(each), "s", nothing, NOTHING, goal=GOALS.get(name)
+        )
+        for name, each in taken.items()
+    }

@@ -15,7 +15,7 @@ from engine.models.base import State
 from tests.data import table
 
 RATING = [name for name in MODELS if model_class(name).predicts_ratings]
-EMBEDDING = [name for name in MODELS if "n_factors" in {f.name for f in fields(model_class(name).Config)}]
+EMBEDDING = [name for name in MODELS if hasattr(model_class(name), "get_user_embedding")]
 SCALES = [Scale(), Scale(1, 5, 1), Scale(0, 100, None), Scale(-1, 1, 0.01)]
 
 

@@ -7,7 +7,10 @@ Row = tuple[float, int | None]
 
 def stored(database: Database) -> dict[tuple[str, str], Row]:
     """Return (user, item) -> (rating, time)."""
-    query = "SELECT u.user, i.item, r.rating, r.at FROM ratings r JOIN users u ON u.id = r.user JOIN items i ON i.id = r.item"
+    query = (
+        "SELECT u.user, i.item, r.rating, r.at FROM ratings r "
+        "JOIN users u ON u.id = r.user JOIN items i ON i.id = r.item"
+    )
     with database.read() as db:
         return {(user, item): (rating, at) for user, item, rating, at in db.execute(query)}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store import errors, ratings
@@ -131,6 +131,7 @@ def test_read_all_of_an_empty_database(database: Database) -> None:
     assert rows.user_codes.dtype == np.int32
 
 
+@settings(max_examples=25)
 @given(
     st.dictionaries(
         st.tuples(st.integers(0, 60), st.integers(0, 9)),
@@ -152,7 +153,8 @@ def test_read_all_gives_back_what_is_stored(
             [(2 * (user // 2) + 1, 2 * item + 1, *value) for (user, item), value in rows.items() if user % 2 == 0],
         )
         expected = db.execute(
-            "SELECT u.user, i.item, rating, at FROM ratings r JOIN users u ON u.id = r.user JOIN items i ON i.id = r.item "
+            "SELECT u.user, i.item, rating, at FROM ratings r "
+            "JOIN users u ON u.id = r.user JOIN items i ON i.id = r.item "
             "ORDER BY r.user, r.item"
         ).fetchall()
     read = ratings.read_all(database)

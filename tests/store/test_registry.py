@@ -6,7 +6,8 @@ import shutil
 import tempfile
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle as Known
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from store import database as database_module
 from store import errors
 from store.artifacts import Bundle
 from store.database import Database
@@ -222,14 +224,17 @@ class TestDeleting:
         three.delete(1)
         assert [version.id for version in three.versions()] == [3, 2]
 
-    def test_it_works_on_a_full_disk_and_makes_room(self, small_disk):
+    @pytest.mark.parametrize("wal", [False, True], ids=["delete", "wal"])
+    def test_it_works_on_a_full_disk_and_makes_room(self, small_disk, monkeypatch, wal):
+        monkeypatch.setattr(database_module, "wal_is_safe", lambda: wal)
         database = Database(small_disk / "recsys.db")
         migrate(database)
         registry = Registry(database)
         for _ in range(2):
             registry.save(new(), {"model": Bundle({"a": np.zeros(50_000)}, {})})
         registry.activate(2, who="ann")
-        with (small_disk / "filler").open("wb", buffering=0) as file, pytest.raises(OSError, match="space"):
+        database.close()
+        with (small_disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
             while file.write(b"x" * 4096):
                 pass
         assert shutil.disk_usage(small_disk).free == 0
@@ -248,7 +253,23 @@ class TestDeleting:
 class TestNames:
     @pytest.mark.parametrize(
         "name",
-        ["", "v0", "v01", "V1", "v-1", "v1 ", " v1", "1", "../v1", "v1/..", "v1\n", "Active", "v1\0", "v١", "v" * 99],
+        [
+            "",
+            "v0",
+            "v01",
+            "V1",
+            "v-1",
+            "v1 ",
+            " v1",
+            "1",
+            "../v1",
+            "v1/..",
+            "v1\n",
+            "Active",
+            "v1\0",
+            "v\u0661",
+            "v" * 99,
+        ],
     )
     def test_what_is_no_name_is_refused(self, three, name):
         with pytest.raises(errors.UsageRefused, match="names no version") as caught:
@@ -355,7 +376,7 @@ def test_a_newer_version_is_later_whatever_the_clock_says(clock):
             saved.append(registry.save(new(), {}))
         assert [version.id for version in saved] == list(range(1, len(clock) + 1))
         stamps = [version.trained_at for version in saved]
-        assert all(earlier < later for earlier, later in zip(stamps, stamps[1:], strict=False))
+        assert all(earlier < later for earlier, later in pairwise(stamps))
         assert stamps[0] == clock[0]
         assert all(stamp >= shown for stamp, shown in zip(stamps, clock, strict=True))
 
@@ -469,7 +490,7 @@ class Versions(RuleBasedStateMachine):
 
 
 TestVersions = Versions.TestCase
-TestVersions.settings = settings(max_examples=100, stateful_step_count=20)
+TestVersions.settings = settings(max_examples=100, stateful_step_count=15)
 
 
 DIE_WHILE_SAVING = """

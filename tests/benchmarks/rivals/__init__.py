@@ -1,6 +1,7 @@
 """The other packages, in an environment of their own, each behind a script that reads arrays and prints JSON."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,19 +11,32 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parents[3]
-ENVIRONMENT = ROOT / ".venv-bench"
-PACKAGES = ("torch==2.13.0", "implicit==0.7.3", "lenskit==2025.8.1", "scikit-surprise==1.1.5", "myfm==0.4.0")
+ENVIRONMENT = Path(os.environ.get("RECSYS_BENCH_VENV", ROOT / ".venv-bench"))
+PACKAGES = ("implicit==0.7.3", "lenskit==2025.8.1", "scikit-surprise==1.1.5", "myfm==0.4.0")
 
 
 def install() -> Path:
-    """Make the environment where it is missing and return its Python."""
+    """Return the Python of the environment, which is made where it is missing.
+
+    `RECSYS_BENCH_VENV` names another one, which is taken as it is.
+    """
     python = ENVIRONMENT / "bin" / "python"
     done = ENVIRONMENT / "installed"
-    if not done.exists() or done.read_text() != "\n".join(PACKAGES):
-        subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        done.write_text("\n".join(PACKAGES))
+    if "RECSYS_BENCH_VENV" in os.environ or (done.exists() and done.read_text() == "\n".join(PACKAGES)):
+        return python
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "torch==2.13.0"], check=True)  # first: LensKit would take another one
+    subprocess.run([*pip, *PACKAGES], check=True)
+    done.write_text("\n".join(PACKAGES))
     return python
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of all packages of the environment."""
+    code = "import json, importlib.metadata as m; print(json.dumps({d.name: d.version for d in m.distributions()}))"
+    done = subprocess.run([str(install()), "-c", code], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
 
 
 def run(script: str, arrays: dict[str, np.ndarray], *arguments: str) -> Any:
@@ -31,5 +45,7 @@ def run(script: str, arrays: dict[str, np.ndarray], *arguments: str) -> Any:
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
         np.savez(file.name, **arrays)
         command = [str(python), str(Path(__file__).with_name(script)), file.name, *arguments]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{script} ended with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])

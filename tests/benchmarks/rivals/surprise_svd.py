@@ -10,7 +10,7 @@ from surprise import SVD, Dataset, Reader
 
 data = np.load(sys.argv[1])
 frame = pd.DataFrame({"user": data["users"], "item": data["items"], "rating": data["ratings"]})
-train = Dataset.load_from_df(frame, Reader(rating_scale=(0.5, 5.0))).build_full_trainset()
+train = Dataset.load_from_df(frame, Reader(rating_scale=tuple(data["scale"]))).build_full_trainset()
 model = SVD(random_state=0)
 began = time.perf_counter()
 model.fit(train)

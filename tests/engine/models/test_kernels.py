@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from engine.kernels import Rows, Side, descend, over_rows, solve_rows, squared_errors
+from engine.jit import over_rows
+from engine.kernels import Rows, Side, solve_rows, squared_errors
+from engine.kernels_sgd import descend
 from engine.resources import thread_limit
 
 

@@ -1,6 +1,6 @@
 """MovieLens folders, JSON lines and Parquet files."""
 
-import datetime
+import datetime as dt
 import gzip
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,9 @@ def test_json_lines_keep_ids_exactly(database: Database, tmp_path: Path) -> None
     path = tmp_path / "reviews.jsonl"
     path.write_text(
         '{"reviewerID": "007", "asin": 12345678901234567890, "overall": 5.0, "unixReviewTime": 1112486027}\n\n'
-        '{"reviewerID": 1e5, "asin": "b", "overall": "4", "unixReviewTime": "2005-04-03T00:00:00Z", "more": {"x": [1]}}\n'
-        'not json\n[1, 2]\n{"reviewerID": null, "asin": "c", "overall": 3}\n{"reviewerID": "u", "asin": {"a": 1}, "overall": 3}\n'
+        '{"reviewerID": 1e5, "asin": "b", "overall": "4", "unixReviewTime": "2005-04-03T00:00:00Z", "m": {"x": [1]}}\n'
+        'not json\n[1, 2]\n{"reviewerID": null, "asin": "c", "overall": 3}\n'
+        '{"reviewerID": "u", "asin": {"a": 1}, "overall": 3}\n'
         '{"reviewerID": "u", "asin": "\\ud800", "overall": 3}\n{"reviewerID": "u", "asin": "d", "overall": NaN}\n'
     )
     result = import_source(database, str(path))
@@ -126,9 +127,7 @@ def test_parquet_by_row_groups(database: Database, tmp_path: Path) -> None:
         user_id=pa.array([1, 2, 2, None, 3], pa.int32()),
         item_id=pa.array(["007", "b", "c", "d", " "]).dictionary_encode(),
         rating=pa.array([5, 4, None, 3, 2], pa.float32()),
-        timestamp=pa.array(
-            [datetime.datetime(2005, 4, 3, 0, 0, 0, 5, datetime.UTC)] * 4 + [None], pa.timestamp("us", "UTC")
-        ),
+        timestamp=pa.array([dt.datetime(2005, 4, 3, 0, 0, 0, 5, dt.UTC)] * 4 + [None], pa.timestamp("us", "UTC")),
     )
     result = import_source(database, source)
     assert result.format == "parquet"

@@ -16,6 +16,7 @@ COLUMNS = {"user": 0, "item": 1, "rating": 2, "time": 3}
 FIELDS = st.one_of(
     st.sampled_from(
         [
+            "x",
             "1",
             "007",
             "-1",
@@ -34,8 +35,6 @@ FIELDS = st.one_of(
             "null",
             "u",
             "Ü",
-        ]
-        + [
             "12345678901234567890",
             '"',
             '""',
@@ -46,8 +45,14 @@ FIELDS = st.one_of(
             "2005-04-02",
             "1112486027",
             "1112486027123",
+            "99999999999999999999999",
+            "\x1f",
+            "\ufeff",
+            "-9223372036854775808",
+            "-0",
+            "8388608",
+            "9223372036854775807",
         ]
-        + ["99999999999999999999999", "\x1f", "\ufeff", "-9223372036854775808", "9223372036854775807", "-0", "8388608"]
     ),
     st.integers(-5, 10**13).map(str),
     st.text(max_size=4),
@@ -92,9 +97,7 @@ def test_both_paths_agree(lines: list[list[str]], delimiter: str, piece: int, cu
         st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")),
         st.text(st.sampled_from('1a,;\t\n\r"\0 .|:é'), max_size=200).map(str.encode),
         LINES.map(
-            lambda lines: (
-                "user,item,rating,time\n".encode() + "\n".join(map(",".join, lines)).encode("utf-8", "replace")
-            )
+            lambda lines: b"user,item,rating,time\n" + "\n".join(map(",".join, lines)).encode("utf-8", "replace")
         ),
     ),
     st.sampled_from(["csv", "jsonl", "auto"]),
@@ -107,7 +110,7 @@ def test_any_bytes_are_imported_or_refused(data: bytes, format_name: str) -> Non
         try:
             result = import_source(database, str(path), format=format_name, dry_run=True)
         except errors.StoreError as error:
-            assert error.hint
+            assert error.hint  # noqa: PT017  either end is right
         else:
             assert result.read == result.stored + result.duplicates + result.rejected
         database.close()

@@ -140,7 +140,8 @@ def test_the_import_is_recorded_with_its_counts(database: Database, tmp_path: Pa
     result = import_source(database, source)
     with database.read() as db:
         row = db.execute(
-            "SELECT id, source, format, state, read, stored, updated, unchanged, rejected, reasons, finished_at FROM imports"
+            "SELECT id, source, format, state, read, stored, updated, unchanged, rejected, reasons, finished_at "
+            "FROM imports"
         ).fetchone()
     assert tuple(row[:9]) == (result.import_id, source, "csv", "done", 6, 2, 0, 0, 1)
     assert json.loads(row[9]) == result.reasons == {"rating is not a number": 1}
@@ -204,7 +205,8 @@ def test_ids_that_another_process_took_meanwhile_are_not_mixed_up(
     monkeypatch.setattr(run.ImportRun, "_read", read_and_meanwhile)
     import_source(database, write(tmp_path, "user,item,rating\na,i,2\nb,j,3\nc,i,4\nold,j,5\n"))
     assert stored(database) == {
-        ("old", "i"): (2.0, None), ("old", "j"): (5.0, None), ("a", "i"): (2.0, None), ("b", "j"): (3.0, None), ("c", "i"): (4.0, None),
+        ("old", "i"): (2.0, None), ("old", "j"): (5.0, None), ("a", "i"): (2.0, None), ("b", "j"): (3.0, None),
+        ("c", "i"): (4.0, None),
     }  # fmt: skip
 
 

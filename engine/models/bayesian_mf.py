@@ -1,0 +1,194 @@
+"""Bayesian matrix factorization, r̂ = μ + b_u + b_i + p_u · q_i, by Gibbs sampling, with nothing to tune.
+
+Both sides' vectors depend on which ratings there are: those of a user on the items rated, those of an item on the users
+who rated it and on its genres and year. Predictions are averages over samples of the posterior, so that capacity that
+the data do not support costs nothing but time.
+
+Source: Salakhutdinov & Mnih 2008 (the sampler); Koren 2008 and Rendle, Zhang, Koren 2019, "On the Difficulty of
+Evaluating Baselines" (the implicit features; with both sides it is their Bayesian SVD++ flipped).
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.data import Interactions
+from engine.errors import TrainingFailed, UnknownItem
+from engine.models.base import Epoch, TrainingFacts
+from engine.models.config import Config, setting
+from engine.models.sampled import Sample, SampledModel, thinned
+
+if TYPE_CHECKING:
+    from engine.models.gibbs import Side
+
+
+@dataclass(frozen=True)
+class BayesianMFConfig(Config):
+    """Settings of Bayesian matrix factorization."""
+
+    n_factors: int = setting(0, "Length of the factors; 0 chooses by the number of ratings.", low=0, high=1024)
+    epochs: int = setting(200, "Samples that are drawn, each a pass over the ratings.", low=1, high=100_000)
+    burn_in: float = setting(0.25, "Share of the samples, the first ones, that is left out.", low=0.0, high=0.95)
+    samples: int = setting(16, "Samples that are kept and averaged.", low=1, high=256)
+    implicit: str = setting(
+        "both", "Whose factors depend on which ratings there are.", choices=("both", "users", "items", "none")
+    )
+    side_features: bool = setting(True, "Let the factors of items depend on genres and years.")
+    time_limit: float = setting(0.0, "Seconds after which no further sample is begun; 0 for no limit.", low=0.0)
+
+
+class BayesianMFModel(SampledModel):
+    """Explicit ratings: the average of many factorizations, each as likely as the data make it."""
+
+    name = "bayesian-mf"
+    Config = BayesianMFConfig
+
+    _resumed: dict[str, NDArray[Any]] | None = None
+    _sides: "tuple[Side, Side] | tuple[()]" = ()
+    _noise_precision: float
+    _least_noise: float
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    def fit_epochs(self, train: Interactions, *, valid: Interactions | None = None, seed: int = 42) -> Iterator[Epoch]:
+        """Train, yielding after each sample. Losses are RMSE: of the newest sample on the training rows, and of the
+        average so far on the validation part.
+
+        Raises:
+            TrainingFailed: a loss is not finite.
+        """
+        began = time.monotonic()
+        self._begin(train, seed)
+        while self.epochs_done < self.config.epochs:
+            number = self.epochs_done + 1
+            with _one_thread_each():
+                losses = {"train": self._advance(number, np.random.default_rng([seed, number]), len(train))}
+            self.epochs_done = number
+            if valid is not None and len(valid):
+                left = self.rate_pairs(valid.user_index, valid.item_index) - valid.ratings
+                losses["valid"] = float(np.sqrt(np.mean(left**2, dtype=np.float64)))
+            yield Epoch(number, self.config.epochs, losses, len(train))
+            if self.config.time_limit and time.monotonic() - began >= self.config.time_limit:
+                return
+
+    def _begin(self, train: Interactions, seed: int) -> None:
+        """Set up both sides, as they were where training goes on."""
+        from engine.models.gibbs_start import Standard, start
+
+        standard = Standard.of(train)
+        self.facts = TrainingFacts.of(train)
+        self.mean, self.deviation, self._least_noise = standard
+        rank = self.config.n_factors or _rank(len(train))
+        rng = np.random.default_rng([seed, 0])
+        self._sides = start(train, rank, self.config.implicit, self.config.side_features, rng)
+        if self.epochs_done and self._resumed is not None:
+            for side, name in zip(self._sides, _SIDES, strict=True):
+                side.set_arrays(_under(f"resume.{name}.", self._resumed))
+            self._noise_precision = float(self._resumed["resume.noise_precision"][0])
+        else:
+            self.samples, self._noise_precision = [], 1.0
+
+    def _advance(self, number: int, rng: np.random.Generator, n_ratings: int) -> float:
+        """Draw everything once, keep the sample, and return the RMSE of its residuals."""
+        from engine.models.gibbs import draw_all_priors
+
+        users, items = self._sides
+        streams = rng.spawn(2)
+        draw_all_priors(self._sides, streams)
+        items.draw_vectors(users, self._noise_precision, streams[1])
+        users.draw_vectors(items, self._noise_precision, streams[0])
+        self._keep(number)
+        squares = users.squares(items)
+        if not np.isfinite(squares):
+            raise TrainingFailed(
+                f"the loss of epoch {number} is not finite", hint="look for extreme ratings: `data health`"
+            )
+        # τ ~ Gamma(1 + n/2, rate ε + Σ (r - r̂)² / 2), and never more than the rounding of ratings allows
+        drawn = rng.gamma(1 + n_ratings / 2) / (self._least_noise + squares / 2)
+        self._noise_precision = min(drawn, 1 / self._least_noise)
+        return float(self.deviation * np.sqrt(squares / max(n_ratings, 1)))
+
+    def _keep(self, number: int) -> None:
+        """Add the newest sample to the kept ones; an item without ratings is where its features put it."""
+        users, items = self._sides
+        k, n_items, seen = users.k, len(items.vectors), items.active[:, None]
+        effects = users.blocks[0].effects[:, :k].copy() if users.blocks else np.zeros((0, k), np.float32)
+        newest = Sample(
+            number,
+            np.where(seen, items.vectors, items.centre)[:, :k],
+            effects,
+            users.level,
+            users.prior.precision,
+            self._noise_precision,
+            np.where(users.active[:, None], users.means[:, :k] - users.level.astype(np.float32), np.float32(0.0)),
+            np.where(seen, items.means, items.centre)[:, :k],
+        )
+        self.samples = thinned([*self.samples, newest], self.config.samples, self.config.burn_in)
+        self.forget()
+
+    def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
+        """Return a forecast of the peak memory of training."""
+        k = 1 + (self.config.n_factors or _rank(n_ratings))
+        return 60 * n_ratings + 4 * k * (n_users + n_items) * (12 + 2 * self.config.samples)
+
+    # --- use ------------------------------------------------------------------------------------------------------
+
+    def get_user_embedding(self, user_id: str | int) -> NDArray[np.float32]:
+        """Return the first n_factors principal coordinates of a user by text id, zeros for one that is unknown."""
+        user = self.facts.users.index(str(user_id))
+        return self._embedding(self.cold_vector() if user is None else self.user_vector(user))
+
+    def get_movie_embedding(self, movie_id: str | int) -> NDArray[np.float32]:
+        """Return the first n_factors principal coordinates of an item by text id.
+
+        Raises:
+            UnknownItem: the item is not in the model.
+        """
+        item = self.facts.items.index(str(movie_id))
+        if item is None:
+            raise UnknownItem(f"{movie_id!r} is not in the model", hint="train again to include it")
+        return self._embedding(self.design[item])
+
+    def _embedding(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cut a vector to the length of the factors it was made of."""
+        n_factors = self.samples[0].items.shape[1] - 1
+        found = vector[1 : 1 + n_factors]
+        return np.pad(found, (0, n_factors - len(found)))
+
+    # --- persistence ----------------------------------------------------------------------------------------------
+
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """Return the samples, the linear model that they make, and the state of the chain."""
+        named = super().parameters() | {"resume.noise_precision": np.array([self._noise_precision])}
+        for side, name in zip(self._sides, _SIDES, strict=True):
+            named |= {f"resume.{name}.{key}": array for key, array in side.arrays().items()}
+        return named
+
+    def set_parameters(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take back what `parameters` gave; without the `resume.…` arrays training begins a new chain."""
+        super().set_parameters(arrays)
+        self._resumed = arrays if "resume.noise_precision" in arrays else None
+
+
+def _rank(n_ratings: int) -> int:
+    """Return the length of factors for that many ratings; with their bias they fill whole vector registers."""
+    return 15 if n_ratings < 300_000 else 31
+
+
+def _under(prefix: str, named: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the arrays whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): array for name, array in named.items() if name.startswith(prefix)}
+
+
+def _one_thread_each() -> Any:
+    """Keep matrix products to one thread: the order of their sums must not depend on the number of threads."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")
+
+
+_SIDES = ("users", "items")

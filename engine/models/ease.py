@@ -1,0 +1,215 @@
+"""EASE: the score of an item is the sum of the weights that lead to it from the items a user has rated, in closed form.
+
+    score(u, i) = Σ_j x_uj B_ji,    B minimizes |X - XB|² + λ|B|² with a zero diagonal:    B_ij = -P_ij / P_jj,
+    P = (XᵀX + λI)⁻¹
+
+x_uj is the weight of a rating by the rule `confidence`. Of each item the largest weights are kept. What the model knows
+of a user is their history itself, so folding in is reading it, and the weights are the explanation.
+
+Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data".
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.data import Interactions
+from engine.errors import TrainingFailed
+from engine.models.base import Contributions, Epoch, Model, TrainingFacts, Vector
+from engine.models.config import Config, setting
+from engine.models.feedback import CONFIDENCES, history_confidences, popularity_offsets, training_confidences
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from engine.models.ease_steps import Weights
+
+
+@dataclass(frozen=True)
+class EaseConfig(Config):
+    """Settings of EASE."""
+
+    regularization: float = setting(300.0, "λ: larger trusts pairs that occur together rarely less.", low=1e-3, high=1e9)
+    neighbours: int = setting(200, "How many weights are kept of each item, the largest.", low=1, high=1_000_000)
+    confidence: str = setting(
+        "equal",
+        "Weight of a rating as an interaction: equal counts each as 1, rating from 0.2 to 1 by its place on the scale, "
+        "liked 1 where it is not below the user's mean and 0 otherwise.",
+        choices=CONFIDENCES,
+    )
+
+
+class Ease(Model):
+    """Ranks by weights between items; a user's vector (n_items,) holds the weights x of what they rated.
+
+    Attributes:
+        starts, others, weights: B by the rated item j: others[starts[j]:starts[j + 1]] are the items i, with B_ji.
+        history_starts, history_items, history_weights: X by user, in the same form.
+        offsets: float32 (n_items,), below 1e-6: equal scores go by popularity.
+    """
+
+    name = "ease"
+    Config = EaseConfig
+    predicts_ratings = False
+
+    def fit_epochs(self, train: Interactions, *, valid: Interactions | None = None, seed: int = 42) -> Iterator[Epoch]:
+        """Solve in one epoch, in closed form; `seed` changes nothing. Losses are the mean of (1 - score)² over rows.
+
+        Raises:
+            TrainingFailed: the matrices do not fit in memory, or the weights are not finite.
+        """
+        del seed
+        if self.epochs_done:
+            return
+        from threadpoolctl import threadpool_limits
+
+        self._check_memory(train)
+        self.facts = TrainingFacts.of(train)
+        self.offsets = popularity_offsets(self.facts)
+        self.history_starts, self.history_items = train.indptr, train.item_index
+        self.history_weights = training_confidences(self.config.confidence, train)
+        with threadpool_limits(1, user_api="blas"):  # the order of sums must not depend on the number of threads
+            self.starts, self.others, self.weights = self._solved(train)
+        if not np.isfinite(self.weights).all():
+            raise TrainingFailed(
+                "the weights are not finite",
+                hint="raise the regularization (--set regularization=…); the active version stays",
+            )
+        self.epochs_done = 1
+        parts = {"train": train} | ({"valid": valid} if valid is not None and len(valid) else {})
+        yield Epoch(1, 1, {name: self._misses(rows) for name, rows in parts.items()}, len(train))
+
+    def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
+        """Return a forecast of the peak memory of training: items or users squared, the kept weights, the rows."""
+        from engine.models.ease_steps import memory_of
+        from engine.resources import processors
+
+        kept = n_items * min(n_items, self.config.neighbours)
+        return memory_of(n_users, n_items, processors()) + 40 * kept + 60 * n_ratings + 64 * (n_users + n_items)
+
+    def _check_memory(self, train: Interactions) -> None:
+        """Refuse data whose matrices do not fit, and name the model that takes them."""
+        from engine.resources import check_memory
+
+        n_users, n_items = (int(np.count_nonzero(counts)) for counts in (train.user_counts, train.item_counts))
+        try:
+            check_memory(self.memory_bytes(n_users, n_items, len(train)), f"ease over {n_items:,} items")
+        except TrainingFailed as refused:
+            refused.hint = "train ials instead: its memory grows with the ratings, not with the items squared"
+            raise
+
+    def _solved(self, train: Interactions) -> "Weights":
+        """Return the weights between the items that have rows, numbered as all items are."""
+        import numba
+
+        from engine.kernels import Rows, over_rows
+        from engine.kernels_ease import count_together
+        from engine.models.ease_steps import Weights, gram_type, largest_weights, through_items, through_users
+
+        threads, penalty = numba.get_num_threads(), self.config.regularization
+        rated, raters = np.flatnonzero(train.item_counts), np.flatnonzero(train.user_counts)
+        ratings = self._matrix(raters)[:, rated]  # X
+        if len(raters) < len(rated):
+            columns = through_users(ratings, penalty)
+        else:
+            gram, across = np.zeros((len(rated), len(rated)), gram_type(len(rated))), ratings.tocsc()
+            sides = (Rows(side.indptr.astype(np.int64), side.indices, side.data) for side in (across, ratings))
+            over_rows(count_together, across.indptr.astype(np.int64), *sides, gram)
+            columns = through_items(gram, ratings, penalty, threads)
+        found = largest_weights(columns, len(rated), self.config.neighbours, threads)
+        lengths = np.zeros(train.n_items, np.int64)
+        lengths[rated] = np.diff(found.starts)
+        return Weights(
+            np.concatenate([[0], np.cumsum(lengths)]), rated[found.items].astype(np.int32), found.values
+        )
+
+    # --- use ------------------------------------------------------------------------------------------------------
+
+    def user_vector(self, user: int) -> Vector:
+        """Return the weights of a user's training rows (n_items,), zero for what they did not rate."""
+        rows = slice(self.history_starts[user], self.history_starts[user + 1])
+        vector = self.cold_vector()
+        vector[self.history_items[rows]] = self.history_weights[rows]
+        return vector
+
+    def cold_vector(self) -> Vector:
+        """Return zeros (n_items,), whose scores go by popularity."""
+        return np.zeros(len(self.offsets), np.float32)
+
+    def fold_in(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> Vector:
+        """Return the weights of a history (n_items,)."""
+        vector = self.cold_vector()
+        vector[items] = history_confidences(self.config.confidence, ratings, self.facts.scale)
+        return vector
+
+    def scores(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
+        """Return Σ_j x_j B_ji of all items (n_items,), or of those given."""
+        history = np.flatnonzero(vector)
+        places, lengths = self._places(history)
+        amounts = np.repeat(vector[history], lengths).astype(np.float64) * self.weights[places]
+        scores = self.offsets + np.bincount(self.others[places], amounts, len(self.offsets)).astype(np.float32)
+        return scores if items is None else scores[items]
+
+    def score_users(self, users: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Return the scores of all items for many users (len(users), n_items), by one sparse product."""
+        from scipy.sparse import csr_array
+
+        n_items = len(self.offsets)
+        between = csr_array((self.weights, self.others, self.starts), shape=(n_items, n_items))
+        scores: NDArray[np.float32] = (self._matrix(users) @ between).toarray()
+        scores += self.offsets
+        return scores
+
+    def contributions(
+        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int
+    ) -> Contributions:
+        """Return what each rating adds to the score of an item: amount_j = x_j B_ji, which sum to it exactly."""
+        baseline = float(self.offsets[item])
+        places, lengths = self._places(items)
+        from_item = np.repeat(np.arange(len(items)), lengths)
+        there = self.others[places] == item
+        weights = np.bincount(from_item[there], self.weights[places[there]], len(items))  # (k,), B_ji
+        amounts = history_confidences(self.config.confidence, ratings, self.facts.scale) * weights
+        return Contributions(baseline, items, amounts, baseline + float(amounts.sum()), "additive")
+
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """Return the weights between items, and the histories."""
+        return {name: getattr(self, name) for name in _ARRAYS}
+
+    def set_parameters(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take the weights and the histories, and make the rest from the facts."""
+        self.offsets = popularity_offsets(self.facts)
+        for name in _ARRAYS:
+            setattr(self, name, arrays[name])
+
+    def _places(self, items: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where the weights of these rated items stand, one after the other, and how many each has."""
+        begins, lengths = self.starts[items], self.starts[items + 1] - self.starts[items]
+        before = np.cumsum(lengths) - lengths
+        return np.arange(lengths.sum()) + np.repeat(begins - before, lengths), lengths
+
+    def _matrix(self, users: NDArray[np.integer[Any]]) -> "csr_array":
+        """Return the histories of some users as a sparse matrix (len(users), n_items)."""
+        from scipy.sparse import csr_array
+
+        shape = (len(self.history_starts) - 1, len(self.offsets))
+        return csr_array((self.history_weights, self.history_items, self.history_starts), shape=shape)[users]
+
+    def _misses(self, rows: Interactions) -> float:
+        """Return the mean of (1 - score)² over rows, in batches of users that fit a byte budget."""
+        from engine.ranking import BYTE_BUDGET
+
+        users, total = np.flatnonzero(rows.user_counts), 0.0
+        step = max(1, BYTE_BUDGET // (16 * len(self.offsets)))
+        for start in range(0, len(users), step):
+            batch = users[start : start + step]
+            here = slice(rows.indptr[batch[0]], rows.indptr[batch[-1] + 1])
+            scores = self.score_users(batch)[np.searchsorted(batch, rows.user_index[here]), rows.item_index[here]]
+            total += float(np.sum((1 - scores) ** 2, dtype=np.float64))
+        return total / max(len(rows), 1)
+
+
+_ARRAYS = ("starts", "others", "weights", "history_starts", "history_items", "history_weights")

@@ -1,0 +1,89 @@
+"""From ratings to the two sides of the sampler: the rows grouped both ways, and the features of users and items."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.data import Interactions, ItemFeatures
+from engine.kernels import Rows
+from engine.models.gibbs import Block, Side, padded_width
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array, csr_array
+
+_PERIOD = 5  # years
+_START = 0.1  # standard deviation of the first factors
+
+
+class Standard(NamedTuple):
+    """How ratings are brought to mean 0 and variance 1, and the least variance that noise can have then."""
+
+    mean: float
+    deviation: float
+    least_noise: float
+
+    @classmethod
+    def of(cls, train: Interactions) -> "Standard":
+        """Measure the training rows; no rating is known better than its rounding, step² / 12."""
+        scale = train.scale
+        least = float((scale.step or 0.01 * (scale.high - scale.low)) ** 2 / 12)
+        variance = max(float(train.ratings.var(dtype=np.float64)), least) if len(train) else least
+        mean = float(train.ratings.mean(dtype=np.float64)) if len(train) else (scale.low + scale.high) / 2
+        return cls(mean, variance**0.5, least / variance)
+
+
+def start(
+    train: Interactions, n_factors: int, implicit: str, side_features: bool, rng: np.random.Generator
+) -> tuple[Side, Side]:
+    """Return users and items before the first iteration: no biases, and small random factors.
+
+    Args:
+        train: the rows.
+        n_factors: length of a factor.
+        implicit: "both", "users", "items" or "none": whose vectors depend on which ratings there are.
+        side_features: whether items have their genres and years as features.
+        rng: for the factors.
+    """
+    from scipy.sparse import csr_array
+
+    standard = Standard.of(train)
+    ratings = ((train.ratings - np.float32(standard.mean)) / np.float32(standard.deviation)).astype(np.float32)
+    table = csr_array((ratings, train.item_index, train.indptr), shape=(train.n_users, train.n_items))
+    k = 1 + n_factors
+    width = padded_width(k)
+    sides = []
+    for grouped, counts, wanted in (
+        (table, train.user_counts, implicit in {"both", "users"}),
+        (table.T.tocsr(), train.item_counts, implicit in {"both", "items"}),
+    ):
+        active = counts > 0
+        blocks = [Block(_implicit(grouped, counts), active, k, width)] if wanted else []
+        if side_features and sides and (known := _side_features(train.features)).shape[1]:
+            blocks.append(Block(known, active, k, width))
+        vectors = np.zeros((len(counts), width), np.float32)
+        vectors[:, 1:k] = np.float32(_START) * rng.standard_normal((len(counts), n_factors), np.float32)
+        rows = Rows(grouped.indptr.astype(np.int64), grouped.indices.astype(np.int32), grouped.data)
+        sides.append(Side(rows, k, blocks, vectors, active))
+    return sides[0], sides[1]
+
+
+def _implicit(grouped: "csr_array", counts: NDArray[np.integer[Any]]) -> "csc_array":
+    """Return 1/√n_r for each rating of row r by whom, or what, it is of; source: Koren 2008, equation 15."""
+    from scipy.sparse import csr_array
+
+    weights = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
+    return csr_array((weights, grouped.indices, grouped.indptr), shape=grouped.shape).tocsc()
+
+
+def _side_features(known: ItemFeatures) -> "csc_array":
+    """Return genres / √their number and the five years that an item is of (n_items, n_features); nobody's are left out."""
+    from scipy.sparse import csc_array
+
+    n_items = len(known.years)
+    number = np.maximum(known.genres.sum(axis=1, dtype=np.float64), 1)
+    columns = [known.genres / np.sqrt(number)[:, None]]
+    periods = known.years // _PERIOD
+    columns += [((periods == period) & (known.years > 0))[:, None] for period in np.unique(periods[known.years > 0])]
+    dense = np.concatenate(columns, axis=1).reshape(n_items, -1)
+    return csc_array(dense[:, dense.any(axis=0)].astype(np.float64))

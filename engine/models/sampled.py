@@ -1,0 +1,236 @@
+"""Serving an average over samples: what is kept of each, and the linear model that their average is.
+
+In sample s a user's vector is its expectation given the items of that sample and the user's own ratings,
+
+    x_s = μ_s + A_s⁻¹ (Λ_s a_s + τ_s Z_sᵀ (t - Z_s μ_s)),   A_s = Λ_s + τ_s Z_sᵀ Z_s,   a_s = Σ_j y_sj / √n,
+
+with z_j = (1, q_j), t_j = r_j - mean - b_j. The predicted rating is the mean over s of b_i + z_i · x_s: one dot product
+of the vectors of all samples, one after the other. Samples are much alike, so their product is turned to its principal
+directions and cut to the first of these; the cut is part of the model, and fold-in and explanations go through it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from engine.models.base import Contributions, Vector
+from engine.models.linear import LinearModel
+
+_DIRECTIONS = 128
+_FLOOR = 1e-3  # of the average variance: what a direction has at least, so that new users can differ from the known
+_PAIRS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One state of the chain, in standardized ratings; k is the length of a vector, bias included.
+
+    Attributes:
+        number: of the iteration.
+        items: float32 (n_items, k), bias and factors.
+        effects: float32 (n_items, k), y: what having rated an item says of a user; (0, k) without such features.
+        level: float64 (k,), μ of the users.
+        precision: float64 (k, k), Λ of the users.
+        noise_precision: τ.
+        users: float32 (n_users, k), x - μ.
+        expected: float32 (n_items, k), the items' expectation where `items` is the draw.
+    """
+
+    number: int
+    items: NDArray[np.float32]
+    effects: NDArray[np.float32]
+    level: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    noise_precision: float
+    users: NDArray[np.float32] | None = None
+    expected: NDArray[np.float32] | None = None
+
+
+def thinned(samples: list[Sample], most: int, burn_in: float) -> list[Sample]:
+    """Leave out the samples of the first share of the iterations, then those that are nearest to their neighbours."""
+    last = samples[-1].number
+    kept = [sample for sample in samples if sample.number > burn_in * last or sample.number == last]
+    while len(kept) > most:
+        gaps = [kept[place + 1].number - kept[place - 1].number for place in range(1, len(kept) - 1)]
+        del kept[1 + int(np.argmin(gaps)) if gaps else 0]
+    return kept
+
+
+class SampledModel(LinearModel):
+    """Base of a model whose predictions are averages over kept samples; `design` has the principal directions.
+
+    Attributes:
+        samples: what is kept of the chain.
+        projection: float32 (n_samples · k, d), from the users' vectors in all samples to the user's vector here.
+        doubt: float32 (n_items,), variance of predictions that comes from not knowing the items.
+        mean, deviation: of the ratings.
+    """
+
+    samples: list[Sample]
+    projection: NDArray[np.float32]
+    doubt: NDArray[np.float32]
+    mean: float
+    deviation: float
+
+    def __getattr__(self, name: str) -> Any:
+        """Make the linear model of the samples when one of its arrays is first asked for."""
+        if name not in _ARRAYS or not self.__dict__.get("samples"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        with threadpool_limits(1, user_api="blas"):  # the order of sums must not depend on the number of threads
+            self._condense()
+        return self.__dict__[name]
+
+    def forget(self) -> None:
+        """Drop the linear model: the samples have changed."""
+        for name in _ARRAYS:
+            self.__dict__.pop(name, None)
+
+    def _condense(self) -> None:
+        """Make offsets, design, projection, users' vectors and doubt of the samples."""
+        n, k = len(self.samples), self.samples[0].items.shape[1]
+        users = np.concatenate([sample.users for sample in self.samples if sample.users is not None], axis=1)
+        expected = [sample.expected for sample in self.samples if sample.expected is not None]
+        items = np.concatenate(expected, axis=1).astype(np.float64)
+        levels = np.concatenate([sample.level for sample in self.samples])
+        bias = np.arange(n) * k
+        factors = np.setdiff1d(np.arange(n * k), bias)
+        # offset_i = mean + deviation · mean_s (b_i + z_i · μ)
+        offsets = items[:, bias].sum(axis=1) + levels[bias].sum() + items[:, factors] @ levels[factors]
+        self.offsets = (self.mean + self.deviation / n * offsets).astype(np.float32)
+        turn, back = _principal(users[:, factors].astype(np.float64), items[:, factors], self.facts.user_counts > 0)
+        self.design = np.concatenate([np.ones((len(items), 1)), items[:, factors] @ turn], axis=1).astype(np.float32)
+        projection = np.zeros((n * k, self.design.shape[1]))
+        projection[bias, 0] = self.deviation / n
+        projection[factors, 1:] = self.deviation / n * back
+        self.projection = projection.astype(np.float32)
+        self.user_vectors = users @ self.projection
+        self.doubt = self._doubt()
+
+    def _doubt(self) -> NDArray[np.float32]:
+        """Return the variance over the samples of predictions for each item, averaged over some users."""
+        known = np.flatnonzero(self.facts.user_counts > 0)
+        some = known[:: max(len(known) // _SOME_USERS, 1)]
+        total = np.zeros((2, len(some), len(self.facts.items)))
+        for sample in self.samples:
+            assert sample.users is not None  # noqa: S101
+            predicted = sample.users[some, 1:] @ sample.items[:, 1:].T + sample.items[:, 0] + sample.level[0]
+            predicted += sample.users[some, :1] + sample.items[:, 1:] @ sample.level[1:].astype(np.float32)
+            total += predicted, predicted**2
+        first, second = total / len(self.samples)
+        doubt: NDArray[np.float32] = np.mean(second - first**2, axis=0).astype(np.float32)
+        return self.deviation**2 * doubt
+
+    # --- use ------------------------------------------------------------------------------------------------------
+
+    def fold_in(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> Vector:
+        """Return the vector (d,) of a user with this history, all else fixed; zero for an empty one."""
+        if not len(items):
+            return self.cold_vector()
+        parts = np.concatenate([np.linalg.solve(a, b.sum(axis=1)) for a, b in self._systems(items, ratings)])
+        vector: Vector = parts.astype(np.float32) @ self.projection
+        return vector
+
+    def contributions(
+        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int
+    ) -> Contributions:
+        """Return what each rating adds to the score of an item, by its value and by its having been given.
+
+        Exact: x_s is a sum over ratings, μ_s + Σ_j A_s⁻¹ (Λ_s y_sj / √n + τ_s z_j (t_j - z_j · μ_s)).
+        """
+        baseline = float(self.offsets[item])
+        if not len(items):
+            return Contributions(baseline, items, np.zeros(0), baseline, "additive")
+        weights = self.projection.astype(np.float64) @ self.design[item].astype(np.float64)
+        k = len(weights) // len(self.samples)
+        amounts = np.zeros(len(items))
+        for number, (system, known) in enumerate(self._systems(items, ratings)):
+            amounts += np.linalg.solve(system, weights[number * k : (number + 1) * k]) @ known
+        return Contributions(baseline, items, amounts, baseline + float(amounts.sum()), "additive")
+
+    def _systems(
+        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]
+    ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Return A (k, k) and, a column a rating, Λ y_j / √n + τ z_j (t_j - z_j · μ) (k, n) for each sample."""
+        standard = (np.asarray(ratings, np.float64) - self.mean) / self.deviation
+        systems = []
+        for sample in self.samples:
+            known = sample.items[items].astype(np.float64)
+            left = standard - known[:, 0] - sample.level[0] - known[:, 1:] @ sample.level[1:]
+            known[:, 0] = 1.0
+            parts = sample.noise_precision * known.T * left
+            if len(sample.effects):
+                parts += sample.precision @ sample.effects[items].T / len(items) ** 0.5
+            systems.append((sample.precision + sample.noise_precision * known.T @ known, parts))
+        return systems
+
+    def spread(self, n_ratings: int, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
+        """Return the predictive standard deviation (n_items,) of ratings by a user of whom `n_ratings` are known.
+
+        variance = noise + what is not known of the item + z_i · (Λ + τ n Z̄)⁻¹ z_i, averaged over the samples, with Z̄
+        the mean of z zᵀ over ratings: a user with n ratings is taken to have rated items as all users together do.
+        """
+        chosen = slice(None) if items is None else items
+        counts = self.facts.item_counts.astype(np.float64)
+        variance = np.zeros(len(self.doubt[chosen]))
+        for sample in self.samples:
+            z = sample.items.astype(np.float64)
+            z[:, 0] = 1.0
+            average = (z.T * (counts / max(counts.sum(), 1.0))) @ z
+            cov = np.linalg.inv(sample.precision + n_ratings * sample.noise_precision * average)
+            picked = z[chosen]
+            variance += 1 / sample.noise_precision + np.einsum("ik,kl,il->i", picked, cov, picked, optimize=True)
+        return np.sqrt(self.deviation**2 / len(self.samples) * variance + self.doubt[chosen]).astype(np.float32)
+
+    # --- persistence ----------------------------------------------------------------------------------------------
+
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """Return the linear model and the samples; the users' vectors in each are needed to go on training only."""
+        samples = self.samples
+        named: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
+        named["standard"] = np.array([self.mean, self.deviation])
+        for name in ("number", "items", "effects", "level", "precision", "noise_precision"):
+            named[f"samples.{name}"] = np.stack([np.asarray(getattr(sample, name)) for sample in samples])
+        for name in ("users", "expected"):
+            found = [getattr(sample, name) for sample in samples]
+            if all(array is not None for array in found):
+                named[f"resume.samples.{name}"] = np.stack(found)
+        return named
+
+    def set_parameters(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take back what `parameters` gave."""
+        for name in _ARRAYS:
+            setattr(self, name, arrays[name])
+        self.mean, self.deviation = arrays["standard"].tolist()
+        names = ("number", "items", "effects", "level", "precision", "noise_precision")
+        columns = [arrays[f"samples.{name}"] for name in names]
+        nothing = [None] * len(columns[0])
+        columns += [arrays.get(f"resume.samples.{name}", nothing) for name in ("users", "expected")]
+        self.samples = [
+            Sample(int(number), items, effects, level, precision, float(noise), *rest)
+            for number, items, effects, level, precision, noise, *rest in zip(*columns, strict=True)
+        ]
+
+
+def _principal(
+    users: NDArray[np.float64], items: NDArray[np.float64], known: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return T and B (m, d) with items T (users B)ᵀ nearly items usersᵀ: the best such product of rank d.
+
+    With usersᵀ users / n = R Rᵀ and Rᵀ itemsᵀ items R = V Σ² Vᵀ:  T = R V_d, B = R⁻ᵀ V_d.
+    """
+    moments = users[known].T @ users[known] / max(int(known.sum()), 1)
+    variances, axes = np.linalg.eigh(moments)
+    floor = _FLOOR * max(float(variances.mean()), 1e-12)
+    roots = np.sqrt(np.maximum(variances, 0.0) + floor)
+    root = axes * roots
+    inner = items @ root
+    _, directions = np.linalg.eigh(inner.T @ inner)
+    kept = directions[:, ::-1][:, :_DIRECTIONS]
+    return root @ kept, (axes / roots) @ kept
+
+
+_SOME_USERS = 64
+_ARRAYS = ("offsets", "design", "projection", "user_vectors", "doubt")

@@ -1,0 +1,51 @@
+"""The loop of a training run: an event an epoch, a checkpoint between two, a limit in time."""
+
+import time
+from collections.abc import Generator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from engine.data import Interactions
+from engine.errors import TrainingFailed
+from engine.models.base import Epoch, Model
+from engine.services.checkpoints import Checkpoints
+from engine.services.request import Progress, TrainingRequest
+
+
+def train_epochs(
+    model: Model, train: Interactions, request: TrainingRequest, checkpoints: Checkpoints | None
+) -> Generator[Progress, None, None]:
+    """Train, yielding an event an epoch with its speed; go on from a checkpoint where there is one."""
+    rows = train.fingerprint() if checkpoints is not None else ""
+    if checkpoints is not None and (state := checkpoints.load(rows)) is not None:
+        model.restore(state)
+        yield Progress("note", {"text": f"goes on after epoch {model.epochs_done}"})
+    began = last = time.monotonic()
+    for epoch in model.fit_epochs(train, seed=request.seed):
+        now = time.monotonic()
+        try:
+            yield Progress("epoch", _epoch_data(epoch, now - last))
+        except GeneratorExit:  # cancelled here: a resumed run goes on from this epoch, not from an earlier one
+            if checkpoints is not None:
+                checkpoints.save(model.state(), rows, now=True)
+            raise
+        if checkpoints is not None:
+            checkpoints.save(model.state(), rows)
+        if request.time_limit and now - began >= request.time_limit:
+            yield Progress(
+                "note", {"text": f"time limit of {request.time_limit:g} s reached after epoch {epoch.number}"}
+            )
+            break
+        last = time.monotonic()
+
+
+def _epoch_data(epoch: Epoch, seconds: float) -> dict[str, Any]:
+    if not all(np.isfinite(loss) for loss in epoch.losses.values()):
+        raise TrainingFailed(
+            f"the loss is not finite in epoch {epoch.number}",
+            hint="lower the learning rate (--set learning_rate=…) or regularize more; the active version stays",
+        )
+    speed = epoch.ratings / seconds if seconds > 0 else 0.0
+    return asdict(epoch) | {"seconds": round(seconds, 4), "ratings_per_second": round(speed)}

@@ -1,0 +1,41 @@
+"""What is asked of a training run, and what it says while it goes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """Everything that decides a run; it is stored with the job, so that the run can be resumed and repeated.
+
+    Attributes:
+        model: a name of the table of models.
+        settings: hyper-parameters as given.
+        split, test, seed: which rows are held out; `test` 0 holds out none.
+        full: after measuring, fit once more on all rows with the same settings.
+        activate: make the version the one being served.
+        better_by: activate only where this metric is better than the active version's.
+        time_limit: seconds for the epochs, 0 for none.
+        threads: 0 for all that the process may use.
+        memory_limit: bytes, 0 for what is available.
+    """
+
+    model: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    split: str = "random"
+    test: float = 0.2
+    seed: int = 42
+    full: bool = False
+    activate: bool = False
+    better_by: str = ""
+    time_limit: float = 0.0
+    threads: int = 0
+    memory_limit: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One event of a run: kind "stage", "epoch", "note" or "version", and its data."""
+
+    kind: str
+    data: dict[str, Any]

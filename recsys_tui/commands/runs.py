@@ -1,0 +1,150 @@
+"""Training runs as the commands see them: started in a process of their own, followed, and what they came to."""
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from recsys_tui import render
+from recsys_tui.progress import Line
+from recsys_tui.session import Session
+
+if TYPE_CHECKING:
+    from engine.services import Services
+    from store.journal import Job
+
+POLL_SECONDS = 0.1
+
+
+def submit_run(session: Session, options: Any, resume: int | None, wait: float) -> int:
+    """Start a run, or go on with an earlier one, and return the number of its job.
+
+    Raises:
+        SettingRefused: the model or a setting, before a job is made of it.
+        Busy: another training runs, and `wait` seconds is 0.
+    """
+    from engine.models import model_class
+    from engine.services.worker import submit
+
+    services = session.services
+    if resume is not None:
+        options = _resumed(services, resume, options)
+    model_class(options.model)(**options.settings)
+    return submit(services, options, resume=resume, wait=wait)
+
+
+def _resumed(services: "Services", number: int, options: Any) -> Any:
+    """Return what an earlier run was asked for; of the options given now only --activate counts.
+
+    Raises:
+        UsageRefused: that run is no longer to be resumed, or was of another model.
+    """
+    from dataclasses import replace
+
+    from engine.services.request import TrainingRequest
+    from store.errors import UsageRefused
+
+    job = services.journal.get(number)
+    if not job.ended or job.state == "done":
+        raise UsageRefused(
+            f"job {number} is {job.state}: there is nothing to go on with", hint="`recsys-tui jobs list` shows all runs"
+        )
+    if options.model not in ("", job.model):
+        raise UsageRefused(f"job {number} trains {job.model}", hint=f"recsys-tui train --resume {number}")
+    recorded = {key: value for key, value in job.request.items() if key not in {"resume", "wait"}}
+    return replace(TrainingRequest(**recorded), activate=options.activate or recorded["activate"])
+
+
+def finished(session: Session, services: "Services", number: int) -> dict[str, Any]:
+    """Follow a run that this command started to its end and return what it came to; see `ending`."""
+    _follow(session, services, number)
+    return ending(services, number)
+
+
+def _follow(session: Session, services: "Services", job: int) -> None:
+    """Watch a run that this command started: Ctrl-C cancels it."""
+    from store.errors import StoreError
+
+    try:
+        watch(session, services, job)
+    except KeyboardInterrupt:
+        with suppress(StoreError):  # it may have ended just now
+            services.journal.request_cancel(job)
+        raise KeyboardInterrupt(
+            f"job {job} stops after this epoch; `recsys-tui train --resume {job}` goes on from there"
+        ) from None
+
+
+def watch(session: Session, services: "Services", job: int) -> None:
+    """Show the progress of a run until it ends."""
+    line, seen = Line(session), 0
+    while True:
+        state = services.journal.get(job)
+        for event in services.journal.events(job, seen):
+            seen = event.seq
+            if event.kind == "epoch":
+                line.epoch(event.data)
+            elif event.kind in {"stage", "note"}:
+                line.end()
+                session.say(f"  {event.data.get('stage') or event.data.get('text')}")
+        if state.ended:
+            line.end()
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def ending(services: "Services", number: int) -> dict[str, Any]:
+    """Return what a run that has ended came to.
+
+    Raises:
+        RunFailed: what it ended with, a refused gate among it.
+        KeyboardInterrupt: it was cancelled.
+    """
+    from engine.errors import RunFailed
+
+    job = services.journal.get(number)
+    if job.state == "done" and not job.code:
+        return _outcome(services, job)
+    if job.state == "cancelled":
+        raise KeyboardInterrupt(f"job {number} was cancelled; `recsys-tui train --resume {number}` goes on with it")
+    message, hint = job.error or f"job {number} is {job.state}", job.hint or f"`recsys-tui jobs show {number}` has more"
+    raise RunFailed(message, hint=hint, code=job.code or "training_failed")
+
+
+def _outcome(services: "Services", job: "Job") -> dict[str, Any]:
+    version = services.registry.get(job.version or 0)
+    return {
+        "job": job.id,
+        "version": version.name,
+        "model": version.model_type,
+        "state": job.state,
+        "metrics": {name: row.value for name, row in version.metrics.items()},
+        "epochs": epochs_of(services, job.id),
+        "training_data": {key: version.training_data[key] for key in ("n_users", "n_movies", "n_ratings")},
+        "protocol": version.protocol,
+        "active": version.active,
+        "seconds": job_facts(job)["seconds"],
+    }
+
+
+def epochs_of(services: "Services", job: int) -> list[dict[str, Any]]:
+    """Return what each epoch of a run reported."""
+    return [event.data for event in services.journal.events(job) if event.kind == "epoch"]
+
+
+def job_facts(job: "Job") -> dict[str, Any]:
+    """Return a job as the contract names its parts."""
+    ended = job.finished_at or time.time()
+    return {
+        "job": job.id,
+        "model": job.model,
+        "state": job.state,
+        "origin": job.origin,
+        "version": f"v{job.version}" if job.version else None,
+        "created_at": render.iso(job.created_at),
+        "started_at": render.iso(job.started_at),
+        "finished_at": render.iso(job.finished_at),
+        "seconds": round(ended - job.started_at, 3) if job.started_at else None,
+        "exit_code": job.exit_code,
+        "error": job.error,
+        "hint": job.hint,
+    }

@@ -1,0 +1,168 @@
+"""What the serving path remembers ends with any change of the database, whoever makes it: us, a thread, a process."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.confidence import Calibration
+from engine.services import Services
+from engine.services.recommend import Recommender, _percentiles
+from engine.services.request import TrainingRequest
+from store import catalog, ratings
+from store.changes import Watch
+from store.errors import NotFound
+from store.importers.pipeline import import_source
+from tests import processes
+
+USERS, ITEMS = 30, 40
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with two versions, v1 active: even users like even items, odd ones odd items."""
+    folder = tmp_path_factory.mktemp("serving")
+    rng = np.random.default_rng(0)
+    lines = [
+        f"u{user},i{item},{5 if (user + item) % 2 == 0 else 1}"
+        for user in range(USERS)
+        for item in sorted(rng.permutation(ITEMS)[: ITEMS // 2].tolist())
+    ]
+    (folder / "ratings.csv").write_text("user,item,rating\n" + "\n".join(lines) + "\n")
+    services = Services.open(folder / "films.db", create=True)
+    with closing(services.database):
+        import_source(services.database, str(folder / "ratings.csv"))
+        for seed in (0, 1):
+            request = TrainingRequest("mf", {"n_factors": 4, "epochs": 3}, full=True, activate=not seed, seed=seed)
+            list(services.training.run(request))
+    return folder
+
+
+@pytest.fixture
+def services(made: Path, tmp_path: Path) -> Iterator[Services]:
+    """Services over a copy of that database, their own to change."""
+    shutil.copytree(made, tmp_path / "copy")
+    opened = Services.open(tmp_path / "copy" / "films.db")
+    with closing(opened.database):
+        yield opened
+
+
+def _elsewhere(services: Services, code: str) -> None:
+    """Run lines in another process, where `services` are over the same file."""
+    opening = "import sys; from engine.services import Services; services = Services.open(sys.argv[1])\n"
+    processes.finish(processes.start(opening + code, services.database.path))
+
+
+def _items(recommender: Recommender, user: str) -> list[str]:
+    return [entry.item for entry in recommender.recommend(user).items]
+
+
+def test_a_rating_by_another_process_is_in_the_next_list(services: Services) -> None:
+    recommender = services.recommender
+    best = _items(recommender, "u2")[0]
+    assert _items(recommender, "u2")[0] == best
+    _elsewhere(services, f"services.realtime.rate('u2', {best!r}, 1.0)")
+    after = recommender.recommend("u2")
+    assert best not in [entry.item for entry in after.items]
+    assert after.rung == "fold-in"
+    _elsewhere(services, f"services.realtime.unrate('u2', {best!r})")
+    assert _items(recommender, "u2")[0] == best
+
+
+def test_an_activation_by_another_process_answers_the_next_question(services: Services) -> None:
+    recommender = services.recommender
+    assert recommender.recommend("u2").version == "v1"
+    _elsewhere(services, "services.registry.activate(2, who='another')")
+    assert recommender.recommend("u2").version == "v2"
+    assert services.manager.snapshot("previous").version.name == "v1"
+    _elsewhere(services, "services.registry.rollback(who='another')")
+    assert recommender.recommend("u2").version == "v1"
+
+
+def test_a_deleted_version_is_not_remembered(services: Services) -> None:
+    assert services.recommender.recommend("u2", version="v2").version == "v2"
+    _elsewhere(services, "services.registry.delete(2)")
+    with pytest.raises(NotFound):
+        services.recommender.recommend("u2", version="v2")
+
+
+def test_a_title_from_another_process_is_in_the_next_list(services: Services) -> None:
+    first = services.recommender.recommend("u2").items[0]
+    assert first.title is None
+    rename = f"db.execute('UPDATE items SET title = ? WHERE item = ?', ('Heat', {first.item!r}))"
+    _elsewhere(services, f"with services.database.write() as db: {rename}")
+    assert services.recommender.recommend("u2").items[0].title == "Heat"
+
+
+def test_our_own_rating_is_in_the_next_list(services: Services) -> None:
+    best = _items(services.recommender, "u2")[0]
+    ratings.put(services.database, "u2", best, 1.0, now=0)
+    assert best not in _items(services.recommender, "u2")
+
+
+def test_a_rating_by_another_thread_is_in_the_next_list(services: Services) -> None:
+    best = _items(services.recommender, "u2")[0]
+    thread = threading.Thread(target=ratings.put, args=(services.database, "u2", best, 1.0), kwargs={"now": 0})
+    thread.start()
+    thread.join()
+    assert best not in _items(services.recommender, "u2")
+
+
+def test_what_was_seen_inside_a_transaction_is_forgotten_with_it(services: Services) -> None:
+    best = _items(services.recommender, "u2")[0]
+    with suppress(InterruptedError), services.database.write():
+        ratings.put(services.database, "u2", best, 1.0, now=0)
+        assert best not in _items(services.recommender, "u2")
+        raise InterruptedError
+    assert _items(services.recommender, "u2")[0] == best
+
+
+def test_bulk_access_ends_what_was_remembered(services: Services) -> None:
+    watch = Watch(services.database)
+    assert watch.changed()
+    assert not watch.changed()
+    ratings.read_all(services.database)  # closes our connections: their counts mean nothing any more
+    assert watch.changed()
+    assert not watch.changed()
+
+
+def test_a_quiet_database_is_asked_one_question(services: Services) -> None:
+    services.recommender.recommend("u2")
+    asked: list[str] = []
+    with services.database.read() as db:
+        db.set_trace_callback(asked.append)
+        services.recommender.recommend("u2")
+        db.set_trace_callback(None)
+    assert asked == ["PRAGMA data_version"]
+
+
+def test_items_are_read_once_and_unknown_ones_are_missing(services: Services) -> None:
+    services.memory.now()
+    found = services.memory.items(["i1", "i2", "nothing"])
+    assert found == catalog.items_by_id(services.database, ["i1", "i2"])
+    assert services.memory.items(["i1"])["i1"] is found["i1"]
+
+
+def test_percentiles_are_those_of_sorting_everything() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 50, 500).astype(np.float32)  # with many ties
+    for picked in (np.argsort(-scores)[:10], rng.integers(0, 500, 20), np.array([], np.int64)):
+        expected = 100 * np.searchsorted(np.sort(scores), scores[picked], side="right") / len(scores)
+        assert _percentiles(scores, picked) == pytest.approx(expected.tolist())
+
+
+def test_the_chance_of_liking_interpolates_between_quantiles() -> None:
+    rng = np.random.default_rng(0)
+    calibration = Calibration(np.sort(rng.normal(size=(9, 101)), axis=1))
+    predicted, users, items = rng.normal(3, 1, 60), rng.integers(0, 200, 60), rng.integers(0, 200, 60)
+    found = calibration.probability_at_least(3.5, predicted, users, items)
+    groups = 3 * np.digitize(users, [20, 100]) + np.digitize(items, [20, 100])
+    expected = [
+        1 - np.interp(3.5 - value, calibration.quantiles[group], np.linspace(0, 1, 101))
+        for value, group in zip(predicted, groups, strict=True)
+    ]
+    assert found == pytest.approx(expected)
