@@ -1,4 +1,4 @@
-"""Compiled loops of matrix factorization: a ridge regression a row, and the residuals of a row.
+"""Compiled loops of matrix factorization: a ridge regression a row.
 
 A row never depends on another, so the result is the same bit for bit whatever the number of threads.
 """
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engine.jit import compiled, over_rows
 
-__all__ = ["Rows", "Side", "over_rows", "solve_rows", "squared_errors"]
+__all__ = ["Rows", "Side", "over_rows", "solve_rows"]
 _compiled = compiled
 
 _LANES = 16  # float32 numbers in the widest vector register; loops of this length need no remainder
@@ -191,33 +191,3 @@ def solve_rows(
         for a in range(d):
             vectors[row, a] = solution[a]
             variances[row, a] = noise * variance[a]
-
-
-@compiled
-def squared_errors(
-    span: tuple[int, int],
-    rows: Rows,
-    side: Side,
-    vectors: NDArray[np.float32],
-    variances: NDArray[np.float32],
-    sums: NDArray[np.float64],
-) -> None:
-    """Fill sums (n_rows, 2): squared residuals of each row, and the variance of its predictions.
-
-    With z, s of the fixed side and v, t of the row: Σ_j (r_j - offset_j - z_j·v)² and Σ_j (t·z_j² + s_j·v² + s_j·t).
-    """
-    for row in range(span[0], span[1]):
-        errors, doubts = 0.0, 0.0
-        for rating in range(rows.starts[row], rows.starts[row + 1]):
-            other = rows.others[rating]
-            product = np.float32(0.0)
-            doubt = np.float32(0.0)
-            for a in range(vectors.shape[1]):
-                z, v = side.design[other, a], vectors[row, a]
-                product += z * v
-                doubt += variances[row, a] * (z * z + side.uncertainty[other, a]) + side.uncertainty[other, a] * v * v
-            left = np.float64(rows.ratings[rating] - side.offsets[other] - product)
-            errors += left * left
-            doubts += float(doubt)
-        sums[row, 0] = errors
-        sums[row, 1] = doubts

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.kernels import Rows, _compiled
+from engine.jit import compiled
+from engine.kernels import Rows
 from engine.kernels_gram import LANES, add_gram
 
 _CHUNK = 128  # ratings whose vectors are gathered at a time
@@ -48,7 +49,7 @@ class Features(NamedTuple):
     weights: NDArray[np.float32]
 
 
-@_compiled
+@compiled
 def _factorize(system: NDArray[np.float64], n: int) -> None:
     """Turn the lower triangle of the leading (n, n) of a positive definite matrix into L, A = L L^T."""
     for i in range(n):
@@ -65,7 +66,7 @@ def _factorize(system: NDArray[np.float64], n: int) -> None:
         row[i] = np.sqrt(left)
 
 
-@_compiled
+@compiled
 def _forward(factor: NDArray[np.float64], right: NDArray[np.float64], n: int) -> None:
     """Replace right (n,) by L^-1 right."""
     for i in range(n):
@@ -76,7 +77,7 @@ def _forward(factor: NDArray[np.float64], right: NDArray[np.float64], n: int) ->
         right[i] = left / row[i]
 
 
-@_compiled
+@compiled
 def _backward(factor: NDArray[np.float64], right: NDArray[np.float64], n: int) -> None:
     """Replace right (n,) by L^-T right."""
     for i in range(n - 1, -1, -1):
@@ -87,7 +88,7 @@ def _backward(factor: NDArray[np.float64], right: NDArray[np.float64], n: int) -
             right[k] -= weight * row[k]
 
 
-@_compiled
+@compiled
 def _by_ratings(
     rows: Rows,
     given: Given,
@@ -133,7 +134,7 @@ def _by_ratings(
             sample[a] += of_sample * z[a]
 
 
-@_compiled
+@compiled
 def _by_factors(
     rows: Rows,
     given: Given,
@@ -142,7 +143,7 @@ def _by_factors(
     mean: NDArray[np.float32],
     sample: NDArray[np.float32],
 ) -> None:
-    """Draw a row of many ratings: A = I + Z^T Z = L L^T, mean = m + A^-1 Z^T (t - Z m), sample = mean + L^-T N(0, I)."""
+    """Draw a row of many ratings: A = I + Z^T Z = L L^T, mean = m + A^-1 Z^T (t - Z m), sample = mean + L^-T ξ."""
     d = len(mean)
     gram, block = np.zeros((d, d), np.float32), np.empty((_CHUNK, d), np.float32)
     known, drawn, part = np.zeros(d), np.empty(d), np.empty(d, np.float32)
@@ -175,7 +176,7 @@ def _by_factors(
         sample[a] = given.prior[row, a] + np.float32(drawn[a])
 
 
-@_compiled
+@compiled
 def sample_rows(
     span: tuple[int, int], rows: Rows, given: Given, means: NDArray[np.float32], samples: NDArray[np.float32]
 ) -> None:
@@ -193,7 +194,7 @@ def sample_rows(
             _by_factors(rows, given, row, system, means[row], samples[row])
 
 
-@_compiled
+@compiled
 def sample_features(
     first: int,
     features: Features,
@@ -202,7 +203,7 @@ def sample_features(
     left: NDArray[np.float32],
     effects: NDArray[np.float32],
 ) -> None:
-    """Draw the effects (n_features, d) in turn, in LANES columns from `first` on, and keep `left` (n_rows, d) up to date.
+    """Draw the effects (n_features, d) in turn, in LANES columns from `first` on; keep `left` (n_rows, d) up to date.
 
     left_r = x_r - m - Σ_f w_rf y_f ~ N(0, I), prior y_f ~ N(0, 1 / D): with c = Σ_r w_rf²
     y_f ~ N((Σ_r w_rf left_r + c y_f) / (c + D), 1 / (c + D))
@@ -227,7 +228,7 @@ def sample_features(
                 row[first + a] -= weight * change[a]
 
 
-@_compiled
+@compiled
 def residual_squares(
     span: tuple[int, int],
     rows: Rows,

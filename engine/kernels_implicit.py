@@ -9,7 +9,7 @@ where base = α0 Σ_all q qᵀ. A row never depends on another, so the result is
 threads. Vectors are padded with zeros to whole vector registers (`padded`).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import llvmlite.binding
 import numpy as np
@@ -19,7 +19,7 @@ from numba.extending import get_cython_function_address
 from numpy.typing import NDArray
 
 from engine.kernels import Rows, _compiled
-from engine.kernels_gram import LANES, add_gram
+from engine.kernels_gram import GROUP, LANES, add_gram, add_rows, multiply_rows
 
 for _name in ("spotrf", "spotrs"):
     llvmlite.binding.add_symbol(f"engine_{_name}", get_cython_function_address("scipy.linalg.cython_lapack", _name))
@@ -106,25 +106,30 @@ def solve_exactly(
 
 @_compiled
 def _apply(
-    rows: Rows, fixed: Fixed, row: int, vector: NDArray[np.float32], constant: np.float32, result: NDArray[np.float32]
+    rows: Rows, fixed: Fixed, row: int, vector: NDArray[np.float32], constant: float, result: NDArray[np.float32]
 ) -> float:
     """Fill result (d,) with A·vector - constant · b, without forming A; return bᵀ·vector."""
-    for a in range(len(vector)):
-        total = fixed.ridge[row] * vector[a]
-        for b in range(len(vector)):
-            total += fixed.base[a, b] * vector[b]
-        result[a] = total
-    along = 0.0
-    for j in range(rows.starts[row], rows.starts[row + 1]):
-        other = rows.others[j]
-        score = np.float32(0.0)
-        for a in range(len(vector)):
-            score += fixed.vectors[other, a] * vector[a]
-        along += np.float64(rows.ratings[j] * score)
-        pull = rows.ratings[j] * (score - constant)
-        for a in range(len(vector)):
-            result[a] += pull * fixed.vectors[other, a]
-    return along
+    d, numbers, amounts = len(vector), np.arange(GROUP).astype(np.int32), np.empty(GROUP, np.float32)
+    table, vector_at, result_at = fixed.vectors.ctypes.data, vector.ctypes.data, result.ctypes.data
+    base, numbers_at, amounts_at = fixed.base.ctypes.data, numbers.ctypes.data, amounts.ctypes.data
+    for a in range(d):
+        result[a] = fixed.ridge[row] * vector[a]
+    for first in range(0, d, GROUP):  # base is symmetric: its rows serve as its columns
+        add_rows(base + 4 * first * d, numbers_at, vector_at + 4 * first, result_at, d)
+    along = np.float32(0.0)
+    for first in range(rows.starts[row], rows.starts[row + 1], GROUP):
+        n = min(GROUP, rows.starts[row + 1] - first)
+        for place in range(n):
+            numbers[place] = rows.others[first + place]
+        multiply_rows(table, numbers_at, vector_at, amounts_at, d)
+        for place in range(n):
+            weight = rows.ratings[first + place]
+            along += weight * amounts[place]
+            amounts[place] = weight * (amounts[place] - np.float32(constant))
+        for place in range(n, GROUP):  # the last group may be short: what the others were counts for nothing
+            amounts[place] = 0.0
+        add_rows(table, numbers_at, amounts_at, result_at, d)
+    return np.float64(along)
 
 
 @_compiled
@@ -149,14 +154,14 @@ def solve_by_gradients(
         if rows.starts[row] == rows.starts[row + 1]:
             solved[row] = 0.0
             continue
-        gain = _apply(rows, fixed, row, solved[row], np.float32(1.0), left)  # left = A x - b
+        gain = _apply(rows, fixed, row, solved[row], 1.0, left)  # left = A x - b
         size = np.float32(0.0)
         for a in range(d):
             direction[a] = -left[a]
             size += left[a] * left[a]
             gain -= np.float64(solved[row, a] * left[a])
         for _ in range(steps):
-            _apply(rows, fixed, row, direction, np.float32(0.0), image)
+            _apply(rows, fixed, row, direction, 0.0, image)
             curvature = np.float32(0.0)
             for a in range(d):
                 curvature += direction[a] * image[a]
@@ -226,9 +231,7 @@ def solve_by_blocks(
 
 
 @_compiled
-def _miss(
-    rows: Rows, fixed: Fixed, row: int, vector: NDArray[np.float32], misses: NDArray[np.float32]
-) -> float:
+def _miss(rows: Rows, fixed: Fixed, row: int, vector: NDArray[np.float32], misses: NDArray[np.float32]) -> float:
     """Fill misses with q·x - 1 of the row's observed pairs; return by how much x lowers the loss from that of zero."""
     gain = 0.0
     for j in range(rows.starts[row], rows.starts[row + 1]):

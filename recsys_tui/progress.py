@@ -8,7 +8,7 @@ from recsys_tui import render
 
 if TYPE_CHECKING:
     from recsys_tui.session import Session
-    from store.importers.run import Progress
+    from store.importers.progress import Progress
 
 _BAR = 20
 

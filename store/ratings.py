@@ -202,9 +202,24 @@ def read_all(database: Database) -> "RatingRows":
 
 
 def ensure_item_index(database: Database) -> None:
-    """Make the index of ratings by item where it is missing; large imports drop it, training asks for it."""
-    with database.write() as db:
-        db.execute("CREATE INDEX IF NOT EXISTS ratings_by_item ON ratings (item)")
+    """Make the index of ratings by item where it is missing; large imports drop it, training asks for it.
+
+    All of it is built in memory (about 30 bytes a rating) and written at the end: with the rollback journal a
+    transaction whose pages go to the file early keeps every reader out for as long as it lasts.
+    """
+    with database.read() as db:
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'ratings_by_item'").fetchall():
+            return
+        kept: int = db.execute("PRAGMA cache_size").fetchall()[0][0]
+        db.execute("PRAGMA cache_spill = OFF")
+        db.execute("PRAGMA cache_size = -4000000")
+    try:
+        with database.write() as db:
+            db.execute("CREATE INDEX IF NOT EXISTS ratings_by_item ON ratings (item)")
+    finally:
+        with database.read() as db:
+            db.execute("PRAGMA cache_spill = ON")
+            db.execute(f"PRAGMA cache_size = {kept}")
 
 
 def bump(db: Connection) -> int:

@@ -3,14 +3,27 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from recsys_tui import cli
+
+SAMPLE = Path(__file__).parent.parent / "sample_data"
+
+
+def few_ratings(folder: Path, rows: int = 4000) -> Path:
+    """Make a folder of the first ratings of the sample data, about a hundred users, and all its titles."""
+    folder.mkdir()
+    shutil.copy(SAMPLE / "movies.csv", folder)
+    with (SAMPLE / "ratings.csv").open() as file:
+        (folder / "ratings.csv").write_text("".join(islice(file, rows + 1)))
+    return folder
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,7 @@ def run(db: Path, *arguments: str | Path, stdin: bytes = b"", expect: int | None
 
 
 def call(db: Path, *arguments: str | Path, expect: int | None = 0) -> Done:
-    """Run a command in this process, which is quicker: for what neither waits for another one nor looks at a terminal."""
+    """Run a command in this process, which is quicker, where no terminal and no signal matters."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = cli.run(["--db", str(db), *map(str, arguments)])

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from engine.models.base import Model
 
 MODELS = {
+    "bayesian-mf": "engine.models.bayesian_mf:BayesianMFModel",
     "popularity": "engine.models.popularity:Popularity",
     "content": "engine.models.content:ContentModel",
     "mf": "engine.models.matrix_factorization:MatrixFactorizationModel",

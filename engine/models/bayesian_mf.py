@@ -32,7 +32,7 @@ class BayesianMFConfig(Config):
 
     n_factors: int = setting(0, "Length of the factors; 0 chooses by the number of ratings.", low=0, high=1024)
     epochs: int = setting(200, "Samples that are drawn, each a pass over the ratings.", low=1, high=100_000)
-    burn_in: float = setting(0.25, "Share of the samples, the first ones, that is left out.", low=0.0, high=0.95)
+    burn_in: float = setting(0.1, "Share of the samples, the first ones, that is left out.", low=0.0, high=0.95)
     samples: int = setting(16, "Samples that are kept and averaged.", low=1, high=256)
     implicit: str = setting(
         "both", "Whose factors depend on which ratings there are.", choices=("both", "users", "items", "none")
@@ -48,15 +48,16 @@ class BayesianMFModel(SampledModel):
     Config = BayesianMFConfig
 
     _resumed: dict[str, NDArray[Any]] | None = None
-    _sides: "tuple[Side, Side] | tuple[()]" = ()
+    _sides: "tuple[Side, ...]" = ()  # users and items; none in a model that was loaded
     _noise_precision: float
     _least_noise: float
 
     # --- training -------------------------------------------------------------------------------------------------
 
     def fit_epochs(self, train: Interactions, *, valid: Interactions | None = None, seed: int = 42) -> Iterator[Epoch]:
-        """Train, yielding after each sample. Losses are RMSE: of the newest sample on the training rows, and of the
-        average so far on the validation part.
+        """Train, yielding after each sample; the model is the average of the samples so far.
+
+        Losses are RMSE: of the newest sample on the training rows, of the average on the validation part.
 
         Raises:
             TrainingFailed: a loss is not finite.
@@ -94,13 +95,9 @@ class BayesianMFModel(SampledModel):
 
     def _advance(self, number: int, rng: np.random.Generator, n_ratings: int) -> float:
         """Draw everything once, keep the sample, and return the RMSE of its residuals."""
-        from engine.models.gibbs import draw_all_priors
-
         users, items = self._sides
-        streams = rng.spawn(2)
-        draw_all_priors(self._sides, streams)
-        items.draw_vectors(users, self._noise_precision, streams[1])
-        users.draw_vectors(items, self._noise_precision, streams[0])
+        items.draw(users, self._noise_precision, rng)
+        users.draw(items, self._noise_precision, rng)
         self._keep(number)
         squares = users.squares(items)
         if not np.isfinite(squares):
@@ -115,7 +112,7 @@ class BayesianMFModel(SampledModel):
     def _keep(self, number: int) -> None:
         """Add the newest sample to the kept ones; an item without ratings is where its features put it."""
         users, items = self._sides
-        k, n_items, seen = users.k, len(items.vectors), items.active[:, None]
+        k, seen = users.k, items.active[:, None]
         effects = users.blocks[0].effects[:, :k].copy() if users.blocks else np.zeros((0, k), np.float32)
         newest = Sample(
             number,
@@ -132,7 +129,7 @@ class BayesianMFModel(SampledModel):
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory of training."""
-        k = 1 + (self.config.n_factors or _rank(n_ratings))
+        k: int = 1 + (self.config.n_factors or _rank(n_ratings))
         return 60 * n_ratings + 4 * k * (n_users + n_items) * (12 + 2 * self.config.samples)
 
     # --- use ------------------------------------------------------------------------------------------------------
@@ -164,7 +161,7 @@ class BayesianMFModel(SampledModel):
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Return the samples, the linear model that they make, and the state of the chain."""
         named = super().parameters() | {"resume.noise_precision": np.array([self._noise_precision])}
-        for side, name in zip(self._sides, _SIDES, strict=True):
+        for side, name in zip(self._sides, _SIDES, strict=False):
             named |= {f"resume.{name}.{key}": array for key, array in side.arrays().items()}
         return named
 

@@ -15,6 +15,7 @@ from engine.data import Interactions
 from engine.errors import SettingRefused
 from engine.models.base import Epoch, TrainingFacts, Vector
 from engine.models.config import Config, setting
+from engine.models.features import LEVEL_DAMPING, TASTE_DAMPING, common_taste, decades_of, feature_columns
 from engine.models.linear import LinearModel
 from engine.models.shrinkage import shrunk_effects, spread
 
@@ -24,10 +25,13 @@ class ContentConfig(Config):
     """Settings of the content model."""
 
     level_damping: float = setting(
-        5.0, "How many ratings at the mean a user's own level is weighed against.", low=0.01, high=1e4
+        LEVEL_DAMPING, "How many ratings at the mean a user's own level is weighed against.", low=0.01, high=1e4
     )
     taste_damping: float = setting(
-        10.0, "The same for a user's taste in each genre and decade; larger is more cautious.", low=0.01, high=1e4
+        TASTE_DAMPING,
+        "The same for a user's taste in each genre and decade; larger is more cautious.",
+        low=0.01,
+        high=1e4,
     )
 
 
@@ -54,7 +58,8 @@ class ContentModel(LinearModel):
         del seed
         if self.epochs_done:
             return
-        from engine.kernels import Rows, Side, over_rows, solve_rows
+        from engine.jit import over_rows
+        from engine.kernels import Rows, Side, solve_rows
 
         self._take(TrainingFacts.of(train))
         rows = Rows(train.indptr, train.item_index, train.ratings)
@@ -106,33 +111,22 @@ class ContentModel(LinearModel):
     def _take(self, facts: TrainingFacts) -> None:
         self.facts = facts
         years = facts.features.years
-        self._decades = np.unique(years[years > 0] // 10)
+        self._decades = decades_of(years)
         self.design = self._features(facts.features.genres, years)  # (n_items, d)
         self.uncertainty = np.zeros_like(self.design)
         self.ridge = np.full(self.design.shape[1], self.config.taste_damping)
         self.ridge[0] = self.config.level_damping
         counts, parts = facts.item_counts, spread(facts.item_counts, facts.item_sums, facts.mean, facts.variance)
-        self._common_taste = self._regress_on_features(parts.within / max(parts.between, 1e-9))
+        damping = parts.within / max(parts.between, 1e-9)
+        self._common_taste = common_taste(facts, self.design, self.ridge, damping)
         expected = facts.mean + self.design @ self._common_taste
         rest = shrunk_effects(counts, facts.item_sums - counts * expected, 0.0, parts)
         self.offsets = (expected + rest).astype(np.float32)
 
     def _features(self, genres: NDArray[np.uint8], years: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """Return (n, 1 + n_genres + n_decades): one, genres of total length one, a mark for the decade."""
-        marks = genres / np.sqrt(np.maximum(genres.sum(axis=1, keepdims=True), 1))
-        decades = years[:, None] // 10 == self._decades
-        return np.concatenate([np.ones((len(genres), 1)), marks, decades], axis=1).astype(np.float32)
-
-    def _regress_on_features(self, damping: float) -> NDArray[np.float32]:
-        """Return the ridge regression of item means on features (d,); a mean of n ratings weighs n / (n + damping)."""
-        facts = self.facts
-        weights = facts.item_counts / np.maximum(facts.item_counts + damping, 1e-12)
-        means = facts.item_sums / np.maximum(facts.item_counts, 1) - facts.mean
-        design = self.design.astype(np.float64)
-        # g = (Zᵀ W Z + ridge)⁻¹ Zᵀ W (x̄ − μ)
-        system = (design.T * weights) @ design + np.diag(self.ridge)
-        taste: NDArray[np.float32] = np.linalg.solve(system, design.T @ (weights * means)).astype(np.float32)
-        return taste
+        """Return (n, 1 + n_genres + n_decades): one, and the features."""
+        columns = feature_columns(genres, years, self._decades)
+        return np.concatenate([np.ones((len(columns), 1), np.float32), columns], axis=1)
 
     def _rmse(self, rows: Interactions) -> float:
         errors = self.rate_pairs(rows.user_index, rows.item_index) - rows.ratings

@@ -3,8 +3,8 @@
     score(u, i) = Σ_j x_uj B_ji,    B minimizes |X - XB|² + λ|B|² with a zero diagonal:    B_ij = -P_ij / P_jj,
     P = (XᵀX + λI)⁻¹
 
-x_uj is the weight of a rating by the rule `confidence`. Of each item the largest weights are kept. What the model knows
-of a user is their history itself, so folding in is reading it, and the weights are the explanation.
+x_uj is the weight of a rating by the rule `confidence`. Where all of B would be large only its largest weights are
+kept. What the model knows of a user is their history itself, so folding in is reading it, and the weights are the explanation.
 
 Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data".
 """
@@ -21,19 +21,22 @@ from engine.errors import TrainingFailed
 from engine.models.base import Contributions, Epoch, Model, TrainingFacts, Vector
 from engine.models.config import Config, setting
 from engine.models.feedback import CONFIDENCES, history_confidences, popularity_offsets, training_confidences
+from engine.models.item_weights import FactorWeights, ItemWeights, SparseWeights, restored
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-
-    from engine.models.ease_steps import Weights
 
 
 @dataclass(frozen=True)
 class EaseConfig(Config):
     """Settings of EASE."""
 
-    regularization: float = setting(300.0, "λ: larger trusts pairs that occur together rarely less.", low=1e-3, high=1e9)
-    neighbours: int = setting(200, "How many weights are kept of each item, the largest.", low=1, high=1_000_000)
+    regularization: float = setting(
+        300.0, "λ: larger trusts pairs that occur together rarely less.", low=1e-3, high=1e9
+    )
+    neighbours: int = setting(
+        500, "How many weights are kept for each item on average, the largest, where not all are.", low=1, high=10**6
+    )
     confidence: str = setting(
         "equal",
         "Weight of a rating as an interaction: equal counts each as 1, rating from 0.2 to 1 by its place on the scale, "
@@ -46,8 +49,8 @@ class Ease(Model):
     """Ranks by weights between items; a user's vector (n_items,) holds the weights x of what they rated.
 
     Attributes:
-        starts, others, weights: B by the rated item j: others[starts[j]:starts[j + 1]] are the items i, with B_ji.
-        history_starts, history_items, history_weights: X by user, in the same form.
+        between: B.
+        history_starts, history_items, history_weights: X by user: int64 (n_users + 1,), int32 (n,), float32 (n,).
         offsets: float32 (n_items,), below 1e-6: equal scores go by popularity.
     """
 
@@ -72,8 +75,8 @@ class Ease(Model):
         self.history_starts, self.history_items = train.indptr, train.item_index
         self.history_weights = training_confidences(self.config.confidence, train)
         with threadpool_limits(1, user_api="blas"):  # the order of sums must not depend on the number of threads
-            self.starts, self.others, self.weights = self._solved(train)
-        if not np.isfinite(self.weights).all():
+            self.between = self._solved(train)
+        if not all(np.isfinite(array).all() for array in self.between.arrays().values()):
             raise TrainingFailed(
                 "the weights are not finite",
                 hint="raise the regularization (--set regularization=…); the active version stays",
@@ -83,12 +86,12 @@ class Ease(Model):
         yield Epoch(1, 1, {name: self._misses(rows) for name, rows in parts.items()}, len(train))
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
-        """Return a forecast of the peak memory of training: items or users squared, the kept weights, the rows."""
+        """Return a forecast of the peak memory of training: items or users squared, what is kept, the rows."""
         from engine.models.ease_steps import memory_of
         from engine.resources import processors
 
-        kept = n_items * min(n_items, self.config.neighbours)
-        return memory_of(n_users, n_items, processors()) + 40 * kept + 60 * n_ratings + 64 * (n_users + n_items)
+        matrices = memory_of(n_users, n_items, self.config.neighbours, processors())
+        return matrices + 60 * n_ratings + 64 * (n_users + n_items)
 
     def _check_memory(self, train: Interactions) -> None:
         """Refuse data whose matrices do not fit, and name the model that takes them."""
@@ -101,30 +104,24 @@ class Ease(Model):
             refused.hint = "train ials instead: its memory grows with the ratings, not with the items squared"
             raise
 
-    def _solved(self, train: Interactions) -> "Weights":
+    def _solved(self, train: Interactions) -> ItemWeights:
         """Return the weights between the items that have rows, numbered as all items are."""
-        import numba
+        from engine.models import ease_steps
 
-        from engine.kernels import Rows, over_rows
-        from engine.kernels_ease import count_together
-        from engine.models.ease_steps import Weights, gram_type, largest_weights, through_items, through_users
-
-        threads, penalty = numba.get_num_threads(), self.config.regularization
+        penalty = self.config.regularization
         rated, raters = np.flatnonzero(train.item_counts), np.flatnonzero(train.user_counts)
         ratings = self._matrix(raters)[:, rated]  # X
-        if len(raters) < len(rated):
-            columns = through_users(ratings, penalty)
-        else:
-            gram, across = np.zeros((len(rated), len(rated)), gram_type(len(rated))), ratings.tocsc()
-            sides = (Rows(side.indptr.astype(np.int64), side.indices, side.data) for side in (across, ratings))
-            over_rows(count_together, across.indptr.astype(np.int64), *sides, gram)
-            columns = through_items(gram, ratings, penalty, threads)
-        found = largest_weights(columns, len(rated), self.config.neighbours, threads)
-        lengths = np.zeros(train.n_items, np.int64)
-        lengths[rated] = np.diff(found.starts)
-        return Weights(
-            np.concatenate([[0], np.cumsum(lengths)]), rated[found.items].astype(np.int32), found.values
-        )
+        if ease_steps.has_factors(*ratings.shape):
+            factors = np.zeros((train.n_items, len(raters)), np.float32)
+            factors[rated] = ease_steps.user_factors(ratings, penalty)
+            return FactorWeights(factors)
+        import numba
+
+        gram = ease_steps.item_gram(ratings)
+        threads = numba.get_num_threads()
+        columns = ease_steps.through_items(gram, ratings, penalty, threads)
+        found = ease_steps.largest_weights(columns, len(rated), self.config.neighbours, threads)
+        return SparseWeights.spread(found, rated, train.n_items)
 
     # --- use ------------------------------------------------------------------------------------------------------
 
@@ -148,18 +145,12 @@ class Ease(Model):
     def scores(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
         """Return Σ_j x_j B_ji of all items (n_items,), or of those given."""
         history = np.flatnonzero(vector)
-        places, lengths = self._places(history)
-        amounts = np.repeat(vector[history], lengths).astype(np.float64) * self.weights[places]
-        scores = self.offsets + np.bincount(self.others[places], amounts, len(self.offsets)).astype(np.float32)
+        scores = self.offsets + self.between.scores(history, vector[history])
         return scores if items is None else scores[items]
 
     def score_users(self, users: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """Return the scores of all items for many users (len(users), n_items), by one sparse product."""
-        from scipy.sparse import csr_array
-
-        n_items = len(self.offsets)
-        between = csr_array((self.weights, self.others, self.starts), shape=(n_items, n_items))
-        scores: NDArray[np.float32] = (self._matrix(users) @ between).toarray()
+        """Return the scores of all items for many users (len(users), n_items), by one product."""
+        scores = self.between.scores_of_many(self._matrix(users))
         scores += self.offsets
         return scores
 
@@ -168,28 +159,19 @@ class Ease(Model):
     ) -> Contributions:
         """Return what each rating adds to the score of an item: amount_j = x_j B_ji, which sum to it exactly."""
         baseline = float(self.offsets[item])
-        places, lengths = self._places(items)
-        from_item = np.repeat(np.arange(len(items)), lengths)
-        there = self.others[places] == item
-        weights = np.bincount(from_item[there], self.weights[places[there]], len(items))  # (k,), B_ji
+        weights = self.between.towards(item, items)
         amounts = history_confidences(self.config.confidence, ratings, self.facts.scale) * weights
         return Contributions(baseline, items, amounts, baseline + float(amounts.sum()), "additive")
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Return the weights between items, and the histories."""
-        return {name: getattr(self, name) for name in _ARRAYS}
+        return self.between.arrays() | {name: getattr(self, name) for name in _HISTORY}
 
     def set_parameters(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take the weights and the histories, and make the rest from the facts."""
-        self.offsets = popularity_offsets(self.facts)
-        for name in _ARRAYS:
+        self.offsets, self.between = popularity_offsets(self.facts), restored(arrays)
+        for name in _HISTORY:
             setattr(self, name, arrays[name])
-
-    def _places(self, items: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return where the weights of these rated items stand, one after the other, and how many each has."""
-        begins, lengths = self.starts[items], self.starts[items + 1] - self.starts[items]
-        before = np.cumsum(lengths) - lengths
-        return np.arange(lengths.sum()) + np.repeat(begins - before, lengths), lengths
 
     def _matrix(self, users: NDArray[np.integer[Any]]) -> "csr_array":
         """Return the histories of some users as a sparse matrix (len(users), n_items)."""
@@ -212,4 +194,4 @@ class Ease(Model):
         return total / max(len(rows), 1)
 
 
-_ARRAYS = ("starts", "others", "weights", "history_starts", "history_items", "history_weights")
+_HISTORY = ("history_starts", "history_items", "history_weights")

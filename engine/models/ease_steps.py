@@ -1,11 +1,11 @@
-"""The algebra of EASE, by blocks: P = (XᵀX + λI)⁻¹ column block by column block, through items or through users.
+"""The algebra of EASE: P = (XᵀX + λI)⁻¹, column block by column block, or through the users where they are fewer.
 
 Blocks have a fixed size and each is computed by one thread, so the result does not depend on the number of threads.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.errors import TrainingFailed
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+    from scipy.sparse import coo_array, csr_array
 
 Matrix = NDArray[np.floating[Any]]
 Work, Done = TypeVar("Work"), TypeVar("Done")
@@ -22,21 +22,9 @@ BLOCK = 256
 """Columns that are computed together."""
 
 _DOUBLE_UPTO = 12_000  # items; a larger Gram matrix is kept in single precision
+_SAMPLE = 8  # blocks that the threshold is taken from
+_FACTORS_UPTO = 2**28  # bytes of the factors, above which weights are kept instead
 _RESIDUAL = 1e-3  # of the equations, above which single precision did not do
-
-
-class Weights(NamedTuple):
-    """The largest weights of each item, by the rated item: those of item j stand at starts[j]:starts[j + 1].
-
-    Attributes:
-        starts: int64 (n_items + 1,).
-        items: int32 (n,), the items whose score they raise or lower, ascending in each row.
-        values: float32 (n,).
-    """
-
-    starts: NDArray[np.int64]
-    items: NDArray[np.int32]
-    values: NDArray[np.float32]
 
 
 class Columns(Protocol):
@@ -47,51 +35,66 @@ class Columns(Protocol):
         ...
 
 
-def largest_weights(columns: Columns, n_items: int, keep: int, threads: int) -> Weights:
-    """Return the `keep` weights of each column that are largest in size, grouped by row."""
+def largest_weights(columns: Columns, n_items: int, keep: int, threads: int) -> "coo_array":
+    """Return the weights that are largest in size, about `keep` for each item, as a sparse B (n_items, n_items).
+
+    One threshold for all of B errs less than as many weights for each item would. It is the quantile over blocks that
+    are spread evenly.
+    """
     from scipy.sparse import coo_array
+
+    threshold = np.float32(0.0)
+    blocks = range(0, n_items, BLOCK)
+    if keep < n_items:
+        some = blocks[:: max(1, len(blocks) // _SAMPLE)]
+        sizes = [np.abs(columns(first, min(first + BLOCK, n_items))).astype(np.float32).ravel() for first in some]
+        threshold = np.quantile(np.concatenate(sizes), 1 - keep / n_items)
 
     def picked(first: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
         block = columns(first, min(first + BLOCK, n_items)).astype(np.float32)  # (n_items, B)
-        if keep < n_items:
-            size = np.abs(block)
-            threshold = np.partition(size, n_items - keep, axis=0)[n_items - keep]
-            block[size < threshold] = 0.0
-        rated, scored = np.nonzero(block)
+        rated, scored = np.nonzero((np.abs(block) >= threshold) & (block != 0))
         return rated.astype(np.int32), (scored + first).astype(np.int32), block[rated, scored]
 
-    parts = list(_mapped(picked, range(0, n_items, BLOCK), threads))
+    parts = list(_mapped(picked, blocks, threads))
     rated, scored, values = (np.concatenate([part[which] for part in parts]) for which in range(3))
-    found = coo_array((values, (rated, scored)), shape=(n_items, n_items)).tocsr()
-    found.sort_indices()
-    return Weights(found.indptr.astype(np.int64), found.indices.astype(np.int32), found.data)
+    return coo_array((values, (rated, scored)), shape=(n_items, n_items))
 
 
-def through_users(ratings: "csr_array", penalty: float) -> Columns:
-    """Return the columns by inverting a matrix of users, for data with fewer users than items.
+def user_factors(ratings: "csr_array", penalty: float) -> NDArray[np.float32]:
+    """Return F = L⁻¹X transposed, float32 (n_items, n_users), with XXᵀ + λI = L Lᵀ.
 
-    With K = (XXᵀ + λI)⁻¹ and C = XᵀKX the matrix inversion lemma gives λP = I - C, so B_ij = C_ij / (1 - C_jj).
+    By the matrix inversion lemma λP = I - FᵀF, so B_ij = f_i·f_j / (1 - |f_j|²): exact, and as small as X is narrow.
 
     Args:
         ratings: X, weights (n_users, n_items).
         penalty: λ.
     """
-    from scipy.linalg import cho_factor, cho_solve
+    from scipy.linalg import cholesky, solve_triangular
 
     system = (ratings @ ratings.T).toarray().astype(np.float64)
     system.flat[:: len(system) + 1] += penalty
-    across = ratings.T.tocsr().astype(np.float64)  # (n_items, n_users)
-    factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+    factor = cholesky(system, lower=True, overwrite_a=True, check_finite=False)
+    across = ratings.tocsc()
+    found = np.empty(ratings.shape[::-1], np.float32)
+    for first in range(0, len(found), BLOCK):
+        block = across[:, first : first + BLOCK].toarray().astype(np.float64)
+        found[first : first + BLOCK] = solve_triangular(factor, block, lower=True, check_finite=False).T
+    return found
 
-    def columns(first: int, stop: int) -> Matrix:
-        block = across @ cho_solve(factor, across[first:stop].toarray().T, check_finite=False)
-        diagonal = np.arange(stop - first)
-        own = block[diagonal + first, diagonal]
-        block[diagonal + first, diagonal] = 0.0
-        weights: Matrix = block / (1.0 - own)
-        return weights
 
-    return columns
+def item_gram(ratings: "csr_array") -> Matrix:
+    """Return the lower triangle of XᵀX (n_items, n_items), counted pair by pair; above it zeros."""
+    from engine.kernels import Rows, over_rows
+    from engine.kernels_ease import count_together
+
+    n_items = ratings.shape[1]
+    by_item, by_user = (
+        Rows(side.indptr.astype(np.int64), side.indices.astype(np.int32), side.data.astype(np.float32))
+        for side in (ratings.tocsc(), ratings)
+    )
+    gram = np.zeros((n_items, n_items), np.float64 if n_items <= _DOUBLE_UPTO else np.float32)
+    over_rows(count_together, by_item.starts, by_item, by_user, gram)
+    return gram
 
 
 def through_items(gram: Matrix, ratings: "csr_array", penalty: float, threads: int) -> Columns:
@@ -175,17 +178,18 @@ def inverse_columns(factor: Matrix, first: int, stop: int) -> Matrix:
     return columns
 
 
-def gram_type(n_items: int) -> type[np.floating[Any]]:
-    """Return the precision of the Gram matrix of so many items."""
-    return np.float64 if n_items <= _DOUBLE_UPTO else np.float32
+def has_factors(n_users: int, n_items: int) -> bool:
+    """Return whether B is kept exactly, by a factor for each user: where there are fewer users than items."""
+    return n_users < n_items and 4 * n_users * n_items <= _FACTORS_UPTO
 
 
-def memory_of(n_users: int, n_items: int, threads: int) -> int:
-    """Return the bytes of the matrices: users squared or items squared, and the blocks in work."""
-    if n_users < n_items:
-        return 3 * 8 * n_users**2 + threads * 8 * BLOCK * (3 * n_items + 2 * n_users)
-    size = np.dtype(gram_type(n_items)).itemsize
-    return size * n_items**2 + threads * 3 * size * BLOCK * n_items
+def memory_of(n_users: int, n_items: int, keep: int, threads: int) -> int:
+    """Return the bytes of the matrices: users squared or items squared, the blocks in work, and what is kept."""
+    if has_factors(n_users, n_items):
+        return 24 * n_users**2 + 4 * n_users * n_items + 40 * BLOCK * n_users
+    size = 8 if n_items <= _DOUBLE_UPTO else 4
+    in_work = (threads * 4 * size + 8 * _SAMPLE) * BLOCK * n_items
+    return size * n_items**2 + in_work + 40 * n_items * min(n_items, keep)
 
 
 def _mapped(work: Callable[[Work], Done], parts: Iterable[Work], threads: int) -> Iterator[Done]:

@@ -8,15 +8,14 @@ the ratings: one pass over the features and not over the ratings' squares (Simm 
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.kernels import Rows, over_rows
+from engine.jit import over_rows
+from engine.kernels import Rows
 from engine.kernels_gibbs import Features, Given, residual_squares, sample_features, sample_rows
 from engine.kernels_gram import LANES
 
@@ -27,6 +26,8 @@ _SHAPE = 2.0  # degrees of freedom of the prior on correlations: uniform
 _WIDTH = 1.0  # scale of the half-t prior on standard deviations, in standard deviations of the ratings
 _MEAN_WEIGHT = 0.01  # how many rows the prior of μ, which is zero, counts for
 _START_DEVIATION = 0.1
+_MANY_RARE = 0.1  # share of rows with few ratings from which on these are drawn several times
+_REPEATS = 2
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Prior:
     def whitening(self, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return L and L⁻¹ with Λ = L Lᵀ, padded with zeros to (width, width): rows x L have unit variance."""
         factor = np.linalg.cholesky(self.precision)
-        return _padded(factor, width), _padded(np.linalg.inv(factor), width)
+        return _padded(factor, width), _padded(np.linalg.inv(factor).astype(np.float64), width)
 
 
 class Block:
@@ -137,6 +138,9 @@ class Side:
     def __post_init__(self) -> None:
         self.level, self.prior = np.zeros(self.k), Prior.start(self.k)
         self.centre, self.means = np.zeros_like(self.vectors), np.zeros_like(self.vectors)
+        counts = np.diff(self.rows.starts)
+        self._rare = np.flatnonzero((counts > 0) & (counts <= _few(self.vectors.shape[1])))
+        self._rare_rows = _rows_of(self.rows, self._rare)
 
     def draw_priors(self, rng: np.random.Generator) -> None:
         """Draw the effects of the features, then level and precision, all given the vectors."""
@@ -155,21 +159,41 @@ class Side:
         self.centre = self.vectors - left + (after - before)
         self.centre[~self.active] = after + sum(block.of_unseen() for block in self.blocks)
 
-    def draw_vectors(self, other: "Side", noise_precision: float, rng: np.random.Generator) -> None:
-        """Draw the vectors given the other side's."""
-        n, width = self.vectors.shape
+    def draw(self, other: "Side", noise_precision: float, rng: np.random.Generator) -> None:
+        """Draw priors and vectors given the other side's vectors, those of the rows with few ratings several times.
+
+        These rows follow their prior and the prior follows them; drawn once each they would creep towards their
+        posterior together.
+        """
+        self.draw_priors(rng)
+        if len(self._rare) > _MANY_RARE * self.active.sum():
+            for _ in range(_REPEATS):
+                self._draw_vectors(self._rare, self._rare_rows, other, noise_precision, rng)
+                self.draw_priors(rng)
+        self._draw_vectors(np.arange(len(self.vectors)), self.rows, other, noise_precision, rng)
+
+    def _draw_vectors(
+        self,
+        which: NDArray[np.intp],
+        rows: Rows,
+        other: "Side",
+        noise_precision: float,
+        rng: np.random.Generator,
+    ) -> None:
+        """Draw the vectors of some rows, whose ratings are given."""
+        width = self.vectors.shape[1]
         white, back = (matrix.astype(np.float32) for matrix in self.prior.whitening(width))
         scale = float(np.sqrt(noise_precision))
         given = Given(
             other.vectors[:, 0].copy(),
             np.float32(scale) * (other.design() @ back.T),
             scale,
-            self.centre @ white,
-            rng.standard_normal((n, width + width // 2), np.float32),
+            self.centre[which] @ white,
+            rng.standard_normal((len(which), width + _few(width)), np.float32),
         )
-        means, samples = np.empty_like(self.vectors), np.empty_like(self.vectors)
-        over_rows(sample_rows, self.rows.starts, self.rows, given, means, samples)
-        self.means, self.vectors = means @ back, samples @ back
+        means, samples = np.empty((2, len(which), width), np.float32)
+        over_rows(sample_rows, rows.starts, rows, given, means, samples)
+        self.means[which], self.vectors[which] = means @ back, samples @ back
 
     def design(self) -> NDArray[np.float32]:
         """Return (1, factors) (n, width): what multiplies the other side's vectors."""
@@ -201,16 +225,22 @@ class Side:
             block.effects = named[f"block{number}.effects"]
 
 
-def draw_all_priors(sides: Sequence[Side], rngs: Sequence[np.random.Generator]) -> None:
-    """Draw the priors of both sides, which are independent of each other given the vectors."""
-    with ThreadPoolExecutor(min(len(sides), numba.get_num_threads())) as pool:
-        for done in [pool.submit(side.draw_priors, rng) for side, rng in zip(sides, rngs, strict=True)]:
-            done.result()
-
-
 def padded_width(k: int) -> int:
     """Return k rounded up to whole vector registers."""
     return -(-k // LANES) * LANES
+
+
+def _few(width: int) -> int:
+    """Return up to how many ratings a row is drawn in the space of its ratings, which is smaller then."""
+    return width // 2
+
+
+def _rows_of(rows: Rows, which: NDArray[np.intp]) -> Rows:
+    """Return some of the rows with their ratings."""
+    counts = np.diff(rows.starts)
+    kept = np.repeat(np.isin(np.arange(len(counts)), which), counts)
+    starts = np.concatenate([[0], np.cumsum(counts[which])]).astype(np.int64)
+    return Rows(starts, rows.others[kept], rows.ratings[kept])
 
 
 def _padded(matrix: NDArray[np.float64], width: int) -> NDArray[np.float64]:

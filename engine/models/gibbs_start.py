@@ -52,7 +52,7 @@ def start(
     table = csr_array((ratings, train.item_index, train.indptr), shape=(train.n_users, train.n_items))
     k = 1 + n_factors
     width = padded_width(k)
-    sides = []
+    sides: list[Side] = []
     for grouped, counts, wanted in (
         (table, train.user_counts, implicit in {"both", "users"}),
         (table.T.tocsr(), train.item_counts, implicit in {"both", "items"}),
@@ -77,7 +77,7 @@ def _implicit(grouped: "csr_array", counts: NDArray[np.integer[Any]]) -> "csc_ar
 
 
 def _side_features(known: ItemFeatures) -> "csc_array":
-    """Return genres / √their number and the five years that an item is of (n_items, n_features); nobody's are left out."""
+    """Return genres / √their number and the five years that an item is of, (n_items, n_features)."""
     from scipy.sparse import csc_array
 
     n_items = len(known.years)

@@ -7,6 +7,9 @@ With the items held fixed,
 over the rated items j. The vector is a sum over ratings, and so is the score: folding a history in, predicting and
 explaining are one piece of algebra (Hu, Koren, Volinsky 2008, section 5). `s_j` is how uncertain `z_j` is: an item that
 few have rated shrinks the user more than one that many have.
+
+A model may also expect something of a user from what they rated, whatever the ratings (SVD++): `implied` holds a vector
+y_j for each item, the prior mean of v is m = Σ_j y_j / √n for n rated items, and ridge · m is added to the sum.
 """
 
 from copy import copy
@@ -26,6 +29,7 @@ class LinearModel(Model):
         design: float32 (n_items, d), z; column 0 is one, so that v[0] is the user's bias.
         uncertainty: float32 (n_items, d), s.
         ridge: float64 (d,).
+        implied: float32 (n_items, d), y, or None where it is zero.
         user_vectors: float32 (n_users, d), zero for a user without training rows.
     """
 
@@ -33,6 +37,7 @@ class LinearModel(Model):
     design: NDArray[np.float32]
     uncertainty: NDArray[np.float32]
     ridge: NDArray[np.float64]
+    implied: NDArray[np.float32] | None = None
     user_vectors: NDArray[np.float32]
 
     def user_vector(self, user: int) -> Vector:
@@ -74,12 +79,15 @@ class LinearModel(Model):
         if not len(items):
             return self.cold_vector()
         system, known = self._normal_equations(items)
-        return np.linalg.solve(system, known.T @ self._residuals(items, ratings)).astype(np.float32)
+        right = known.T @ self._residuals(items, ratings)
+        if self.implied is not None:
+            right += self.ridge * self.implied[items].sum(axis=0, dtype=np.float64) / len(items) ** 0.5
+        return np.linalg.solve(system, right).astype(np.float32)
 
     def contributions(
         self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int
     ) -> Contributions:
-        """Return what each rating adds to the score of an item: amount_j = z_i · A⁻¹ z_j (r_j - offset_j).
+        """Return what each rating adds to the score of an item: z_i · A⁻¹ (z_j (r_j - offset_j) + ridge · y_j / √n).
 
         Exact: offset_i + Σ_j amount_j is the score of the folded-in vector.
         """
@@ -87,8 +95,10 @@ class LinearModel(Model):
         if not len(items):
             return Contributions(baseline, items, np.zeros(0), baseline, "additive")
         system, known = self._normal_equations(items)
-        weights = known @ np.linalg.solve(system, self.design[item].astype(np.float64))  # (k,)
-        amounts = weights * self._residuals(items, ratings)
+        towards = np.linalg.solve(system, self.design[item].astype(np.float64))  # A⁻¹ z_i, (d,)
+        amounts = (known @ towards) * self._residuals(items, ratings)  # (k,)
+        if self.implied is not None:
+            amounts += self.implied[items].astype(np.float64) @ (self.ridge * towards) / len(items) ** 0.5
         return Contributions(baseline, items, amounts, baseline + float(amounts.sum()), "additive")
 
     def refitted(self, item: int, vectors: NDArray[np.float32], ratings: NDArray[np.floating[Any]]) -> Self:
@@ -116,13 +126,13 @@ class LinearModel(Model):
         return self.design[:, 1:]
 
     def parameters(self) -> dict[str, NDArray[Any]]:
-        """Return the five arrays by their names."""
-        return {name: getattr(self, name) for name in _ARRAYS}
+        """Return the arrays by their names."""
+        return {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
 
     def set_parameters(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take the five arrays."""
+        """Take the arrays."""
         for name in _ARRAYS:
-            setattr(self, name, arrays[name])
+            setattr(self, name, arrays.get(name) if name == "implied" else arrays[name])
 
     def _normal_equations(self, items: NDArray[np.integer[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return A (d, d) and Z (k, d) of a history."""
@@ -138,5 +148,5 @@ class LinearModel(Model):
         return left
 
 
-_ARRAYS = ("offsets", "design", "uncertainty", "ridge", "user_vectors")
+_ARRAYS = ("offsets", "design", "uncertainty", "ridge", "implied", "user_vectors")
 _PAIRS_AT_ONCE = 65_536  # keeps the gathered factors within the cache whatever the number of pairs

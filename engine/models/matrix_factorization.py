@@ -1,39 +1,40 @@
-"""Biased matrix factorization for ratings, r̂ = μ + b_u + b_i + p_u · q_i, by ALS or by SGD.
+"""Biased matrix factorization for ratings, r̂ = μ + b_u + b_i + p_u · q_i + w_u · f_i, by ALS or by SGD.
+
+f_i are the item's genres and decade, where the catalogue has them, and w_u is the user's taste in each.
 
 Both solvers end each epoch with the users, solved in closed form with the items fixed. So a stored user vector
-(b_u, p_u) is the fold-in of that user's training rows, and a score is a sum over the user's own ratings.
+(b_u, p_u, w_u) is the fold-in of that user's training rows, and a score is a sum over the user's own ratings.
 
 ALS here is variational Bayes with a factorized posterior: each side's ridge regression takes into account how uncertain
-the other side's factors are, and the noise and the prior variance of each factor are estimated in every epoch. Nothing
-has to be tuned to the size of the data, and factors that the data cannot support fade out.
+the other side's factors are, and the noise and the prior variances of factors and tastes are estimated in every epoch.
+Nothing has to be tuned to the size of the data, and what the data cannot support fades out.
 
 Source: Koren, Bell, Volinsky 2009 (the model); Lim & Teh 2007 and Nakajima & Sugiyama 2011 (the variational updates).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.data import Interactions
-from engine.errors import TrainingFailed, UnknownItem
+from engine.errors import TrainingFailed
 from engine.models.base import Epoch
 from engine.models.config import Config, setting
+from engine.models.factor_model import FactorModel
 from engine.models.factor_steps import (
     Prepared,
     beside,
+    beside_tastes,
     errors_of,
     principal_axes,
-    second_moments,
+    remaining,
     solve_side,
     spectral_directions,
 )
-from engine.models.linear import LinearModel
-
-if TYPE_CHECKING:
-    from engine.kernels import Side
+from engine.models.features import TASTE_DAMPING
+from engine.models.implied import expectation
+from engine.models.sgd_steps import START, Descent
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,17 @@ class MatrixFactorizationConfig(Config):
     early_stopping: bool = setting(
         False, "Hold out a tenth of the training rows and stop when they are no longer predicted better."
     )
+    features: bool = setting(True, "Learn each user's taste in genres and decades, where the catalogue has them.")
+    svd_plus_plus: bool = setting(
+        False, "Learn from who rated what too, whatever the rating; ALS only: better predictions, longer training."
+    )
 
 
-class MatrixFactorizationModel(LinearModel):
-    """Explicit ratings: factors of users and items whose product is what the biases leave unexplained."""
+class MatrixFactorizationModel(FactorModel):
+    """Explicit ratings: tastes, and factors of users and items, for what the biases leave unexplained."""
 
     name = "mf"
     Config = MatrixFactorizationConfig
-
-    _user_variances: NDArray[np.float32]  # (n_users, 1 + n_factors)
-    _noise: float  # variance of a rating around its prediction
-    _most_noise: float  # mean square of what the biases leave
-    _best: float = np.finfo(np.float64).max  # lowest loss on the validation part
-    _stale: float = 0  # epochs since then
 
     # --- training -------------------------------------------------------------------------------------------------
 
@@ -79,7 +78,7 @@ class MatrixFactorizationModel(LinearModel):
         if valid is None and self.config.early_stopping:
             held_out = np.random.default_rng([seed, 0]).random(len(train)) < 0.1
             train, valid = train.rows(~held_out), train.rows(held_out)
-        data, libraries = Prepared.of(train), ThreadpoolController()
+        data, libraries = Prepared.of(train, self.config.features), ThreadpoolController()
         while self.epochs_done < self.config.epochs and self._stale < _PATIENCE:
             number = self.epochs_done + 1
             rng = np.random.default_rng([seed, number])
@@ -95,7 +94,7 @@ class MatrixFactorizationModel(LinearModel):
         return 54 * n_ratings + 28 * (n_users + n_items) * (factors + 11)
 
     def _advance(self, data: Prepared, number: int, rng: np.random.Generator) -> None:
-        """Make one epoch: the first fits the biases, the second adds factors, the others improve them."""
+        """Make one epoch: the first fits biases and tastes, the second adds factors, the others improve them."""
         if number == 1:
             self._fit_biases(data)
             return
@@ -106,105 +105,87 @@ class MatrixFactorizationModel(LinearModel):
             return
         if number > 2:
             self._turn_axes(data)
-        self._alternate(data)
+        self._improve_items(data)
+        self._improve_users(data)
 
     def _fit_biases(self, data: Prepared) -> None:
-        """Make the first epoch: damped biases and no factors yet, so that later losses show what factors add."""
+        """Make the first epoch: damped biases, tastes, and no factors yet, so that later losses show what they add."""
         self.facts = facts = data.facts
-        shape = (len(facts.users), len(facts.items), 1 + self.config.n_factors)
-        self._best, self._stale = np.finfo(np.float64).max, 0
-        self._noise = self.config.regularization * max(facts.variance, self._least_noise())
-        self.offsets = np.float32(facts.mean) + data.biases.items
-        self.design, self.uncertainty = np.zeros(shape[1:], np.float32), np.zeros(shape[1:], np.float32)
-        self.design[:, 0] = 1.0
-        start = np.full(self.config.n_factors, self._start_variance())
-        self._solve_users(data, self._ridge(data.biases.between_users, start))
+        n_factors, variance = self.config.n_factors, max(facts.variance, self._least_noise())
+        self._best, self._stale, self.implied, self._effects = np.finfo(np.float64).max, 0, None, None
+        self._noise = self.config.regularization * variance
+        self._tastes = np.full(data.columns.shape[1], variance / TASTE_DAMPING)
+        items = np.zeros((len(facts.items), 1 + n_factors), np.float32)
+        self._take_items(data, beside(data.biases.items[:, None], items[:, 1:]), items)
+        start = np.full(n_factors, self._start_variance())
+        self._solve_users(data, self._ridge(data.biases.between_users, start, self._tastes))
 
     def _start_factors(self, data: Prepared, rng: np.random.Generator) -> None:
         """Give factors their first values: main directions of the residuals for ALS, small random numbers for SGD."""
         n_factors, size = self.config.n_factors, np.float32(self._start_variance() ** 0.5)
         if self.config.solver == "als":
-            train = data.train
-            left = train.ratings - self.offsets[train.item_index] - self.user_vectors[train.user_index, 0]
-            users = spectral_directions(train, left, n_factors, rng) * size
-            self._user_variances = np.zeros_like(self._user_variances)
+            left = remaining(data.by_user, self.user_vectors, self.design) - self.offsets[data.train.item_index]
+            users = spectral_directions(data.train, left, n_factors, rng) * size
+            self._user_variances = beside(self._user_variances, np.zeros_like(users))
         else:
-            users = rng.standard_normal((len(self.facts.users), n_factors), np.float32) * (_SGD_START * size)
-            items = rng.standard_normal((len(self.facts.items), n_factors), np.float32) * (_SGD_START * size)
+            users = rng.standard_normal((len(self.facts.users), n_factors), np.float32) * (START * size)
+            items = rng.standard_normal((len(self.facts.items), n_factors), np.float32) * (START * size)
             self.design = beside(self.design, items)
         self.user_vectors = beside(self.user_vectors, users)
 
-    def _alternate(self, data: Prepared) -> None:
-        """Make one epoch of ALS: estimate the priors, solve the items, then the users."""
-        from engine.kernels import Side
-
-        of_items, of_users = self._prior_variances()
-        users = self.user_vectors.copy()
-        offsets = np.float32(self.facts.mean) + users[:, 0]
-        users[:, 0] = 1.0
-        ridge = self._ridge(data.biases.between_items, of_items)
-        users_fixed = Side(offsets, users, self._user_variances)
-        self.design, self.uncertainty = solve_side(data.by_item, users_fixed, ridge, self._noise)
-        self._split_items()
-        self._solve_users(data, self._ridge(data.biases.between_users, of_users))
-
     def _turn_axes(self, data: Prepared) -> None:
         """Rotate both sides to their principal axes; products of factors stay what they are."""
-        axes = principal_axes(data, self.user_vectors[:, 1:], self.design[:, 1:])
-        self.user_vectors, self.design = (beside(x, x[:, 1:] @ axes) for x in (self.user_vectors, self.design))
+        factors = self._factors
+        axes = principal_axes(data, self.user_vectors[:, factors], self.design[:, factors])
+        for name in ("user_vectors", "design", "implied", "_effects"):
+            whole = getattr(self, name)
+            if whole is not None:
+                setattr(self, name, beside(whole, whole[:, factors] @ axes))
         self._user_variances, self.uncertainty = (
-            beside(x, x[:, 1:] @ axes**2) for x in (self._user_variances, self.uncertainty)
+            beside(x, x[:, factors] @ axes**2) for x in (self._user_variances, self.uncertainty)
         )
 
-    def _prior_variances(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the prior variance of each factor, (n_factors,) for items and for users: fixed, then estimated."""
-        start = np.full(self.config.n_factors, self._start_variance())
-        if self.epochs_done < _EPOCHS_WITH_FIXED_PRIOR:
-            return start, start
-        of_items = second_moments(self.design[:, 1:], self.uncertainty[:, 1:], self.facts.item_counts)
-        of_users = second_moments(self.user_vectors[:, 1:], self._user_variances[:, 1:], self.facts.user_counts)
-        return np.maximum(of_items, _LEAST_SHARE * start), np.maximum(of_users, _LEAST_SHARE * start)
-
-    def _ridge(self, of_bias: float, of_factors: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return noise / prior variance, (1 + n_factors,)."""
-        return self._noise / np.concatenate([[max(of_bias, _LEAST_SHARE * self._noise)], of_factors])
-
-    def _descend(self, data: Prepared, rng: np.random.Generator) -> None:
-        """Make one epoch of SGD over the ratings in a new order, then solve the users for the items it found.
-
-        A penalty on every rating is a ridge that grows with the count: the solve has the same minimum as the descent.
-        """
-        from engine.kernels_sgd import descend
-
-        train, deviation = data.train, max(self.facts.variance, self._least_noise()) ** 0.5
-        units = np.full(1 + self.config.n_factors, deviation**0.5, np.float32)  # so that a step suits every scale
-        units[0] = deviation
-        users, items = (np.asarray(side / units, np.float32) for side in (self.user_vectors, self.design))
-        items[:, 0] = (self.offsets - np.float32(self.facts.mean)) / units[0]
-        triples = (train.user_index, train.item_index, (train.ratings - np.float32(self.facts.mean)) / units[0])
-        penalty = _SGD_PENALTY * self.config.regularization
-        rates = (self.config.learning_rate, _SGD_FACTOR_STEP * self.config.learning_rate)
-        descend(rng.permutation(len(train)), triples, users, items, rates, penalty)
-        ridge = penalty * (deviation / units) ** 2
-        with np.errstate(over="ignore", invalid="ignore"):  # divergence shows in the loss
-            self.design, self.uncertainty = items * units, np.tile(ridge.astype(np.float32), (len(items), 1))
-        self._split_items()
-        self._solve_users(data, ridge.astype(np.float64))
-
-    def _split_items(self) -> None:
-        """Move the items' biases from column 0 of the design into the offsets, where users are solved from."""
-        self.offsets = np.float32(self.facts.mean) + self.design[:, 0]
-        self.design[:, 0] = 1.0
-
-    def _solve_users(self, data: Prepared, ridge: NDArray[np.float64]) -> None:
-        """Fold in every user's training rows."""
-        self.ridge = ridge
-        self.user_vectors, self._user_variances = solve_side(data.by_user, self._items_fixed(), ridge, self._noise)
-
-    def _items_fixed(self) -> "Side":
+    def _improve_items(self, data: Prepared) -> None:
+        """Make the items' half of an epoch of ALS: estimate the prior, then solve for what the tastes leave."""
         from engine.kernels import Side
 
-        return Side(self.offsets, self.design, self.uncertainty)
+        items, users, prior = self._known_items(data), self._known_users(), None
+        width = items.shape[1]
+        if self._implies():
+            self._effects, prior = expectation(data.by_item, data.by_user, items, self._effects)
+        variances = self._factor_variances(items, self.uncertainty, prior, data.facts.item_counts)
+        offsets = np.float32(self.facts.mean) + users[:, 0]
+        users[:, 0] = 1.0
+        fixed = Side(offsets, users, self._user_variances[:, :width].copy())
+        rows = data.by_item._replace(ratings=beside_tastes(data, self.user_vectors[:, width:], by_item=True))
+        ridge = self._ridge(data.biases.between_items, variances)
+        self._take_items(data, *solve_side(rows, fixed, ridge, self._noise, prior))
+
+    def _improve_users(self, data: Prepared) -> None:
+        """Make the users' half: estimate the priors of factors and tastes, then solve."""
+        prior = None
+        if self._implies():
+            self.implied, prior = expectation(data.by_user, data.by_item, self.user_vectors, self.implied)
+        counts = data.facts.user_counts
+        variances = self._factor_variances(self.user_vectors, self._user_variances, prior, counts)
+        self._estimate_tastes(prior)
+        self._solve_users(data, self._ridge(data.biases.between_users, variances, self._tastes), prior)
+
+    def _descend(self, data: Prepared, rng: np.random.Generator) -> None:
+        """Make one epoch of SGD over what the tastes leave, then solve the users for the items it found."""
+        config, deviation = self.config, max(self.facts.variance, self._least_noise()) ** 0.5
+        descent = Descent.of(deviation, config.n_factors, config.learning_rate, config.regularization)
+        users, items = self._known_users(), self._known_items(data)
+        left = beside_tastes(data, self.user_vectors[:, items.shape[1] :]) - np.float32(self.facts.mean)
+        items = descent.items(data.train, left, users, items, rng)
+        penalty = descent.ridge()
+        self._take_items(data, items, np.tile(penalty, (len(items), 1)))
+        self._estimate_tastes(None)
+        self._solve_users(data, np.concatenate([penalty.astype(np.float64), self._noise / self._tastes]))
+
+    def _implies(self) -> bool:
+        """Return whether this epoch learns from who rated what: from the third on, when both sides have factors."""
+        return self.config.svd_plus_plus and self.epochs_done >= 2
 
     def _losses(self, data: Prepared, valid: Interactions | None) -> dict[str, float]:
         """Measure the epoch and, with it, the noise: mean square of the residuals plus variance of the predictions."""
@@ -221,64 +202,11 @@ class MatrixFactorizationModel(LinearModel):
             self._best = min(self._best, losses["valid"])
         return losses
 
-    def _start_variance(self) -> float:
-        """Return the prior variance of a factor before it is estimated: p · q then varies as much as ratings do.
-
-        Var(p · q) = n_factors · variance² is the same whatever the number of factors.
-        """
-        return float((_PRIOR * max(self.facts.variance, self._least_noise()) / self.config.n_factors) ** 0.5)
-
     def _take_noise(self, squares: float, doubt: float) -> None:
         """Estimate the noise: at least what rounding makes; at most what the biases leave, however wide the priors."""
         if not self.epochs_done:
             self._most_noise = squares
         self._noise = self.config.regularization * max(min(squares + doubt, self._most_noise), self._least_noise())
 
-    def _least_noise(self) -> float:
-        """Return the variance that rounding to the scale's steps makes, step² / 12: no rating can be known better."""
-        scale = self.facts.scale
-        return float((scale.step or 0.01 * (scale.high - scale.low)) ** 2 / 12)
 
-    # --- use ------------------------------------------------------------------------------------------------------
-
-    def get_user_embedding(self, user_id: str | int) -> NDArray[np.float32]:
-        """Return the factors (n_factors,) of a user by text id, zeros for one that is unknown."""
-        user = self.facts.users.index(str(user_id))
-        return (self.cold_vector() if user is None else self.user_vector(user))[1:]
-
-    def get_movie_embedding(self, movie_id: str | int) -> NDArray[np.float32]:
-        """Return the factors (n_factors,) of an item by text id.
-
-        Raises:
-            UnknownItem: the item is not in the model.
-        """
-        item = self.facts.items.index(str(movie_id))
-        if item is None:
-            raise UnknownItem(f"{movie_id!r} is not in the model", hint="train again to include it")
-        factors: NDArray[np.float32] = self.item_vectors()[item]
-        return factors
-
-    # --- persistence ----------------------------------------------------------------------------------------------
-
-    def parameters(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays of a linear model, and what a resumed training needs."""
-        going_on = np.array([self._noise, self._most_noise, self._best, self._stale])
-        resume = {"resume.user_variances": self._user_variances, "resume.numbers": going_on}
-        return super().parameters() | resume
-
-    def set_parameters(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take back what `parameters` gave; without the `resume.…` arrays training goes on from rough estimates."""
-        super().set_parameters(arrays)
-        self._user_variances = arrays.get("resume.user_variances", np.zeros_like(self.user_vectors))
-        rough = np.array([self.facts.variance, self.facts.variance, np.finfo(np.float64).max, 0.0])
-        numbers = arrays.get("resume.numbers", rough).tolist()
-        self._noise, self._most_noise, self._best, self._stale = numbers
-
-
-_PRIOR = 1.0  # of the variance of ratings; wide, and from 0.5 to 2 the validation RMSE is within 0.002
-_EPOCHS_WITH_FIXED_PRIOR = 3  # factors are estimated before their variances are
-_LEAST_SHARE = 1e-9  # keeps a prior that has faded to nothing from being divided by
 _PATIENCE = 3
-_SGD_START = np.float32(0.05)  # small, so that strong directions grow first
-_SGD_FACTOR_STEP = 3.0  # a factor's gradient is smaller than a bias's, by the size of the factor beside it
-_SGD_PENALTY = 0.07

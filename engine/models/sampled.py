@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from engine.models.base import Contributions, Vector
 from engine.models.linear import LinearModel
 
-_DIRECTIONS = 128
+_DIRECTIONS = 64
 _FLOOR = 1e-3  # of the average variance: what a direction has at least, so that new users can differ from the known
 _PAIRS = 4096
 

@@ -87,7 +87,7 @@ class ExplainerService:
         """Return the reasons of each item of a list, in its order."""
         snapshot = self._services.manager.snapshot(made.version)
         view = self._services.recommender.ladder.view(snapshot, made.user)
-        found = catalog.items_by_id(self._database, [entry.item for entry in made.items])
+        found = self._services.memory.items([entry.item for entry in made.items])
         reasons = []
         for entry in made.items:
             item = found[entry.item]
@@ -144,7 +144,7 @@ class ExplainerService:
         liked = view.ratings >= view.mean  # a low rating can speak for an item too, but convinces nobody
         order = [index for index in np.lexsort((-weights, ~liked))[:n] if weights[index] > 0]
         texts = [view.model.facts.items.text(int(view.items[index])) for index in order]
-        titles = catalog.items_by_id(self._database, texts)
+        titles = self._services.memory.items(texts)
         return [
             {
                 "id": text,
@@ -175,7 +175,7 @@ class ExplainerService:
         key = catalog.user_key(self._database, user)
         if key is None or not movies:
             return None
-        shared = catalog.items_by_id(self._database, [movie["id"] for movie in movies])
+        shared = self._services.memory.items([movie["id"] for movie in movies])
         tolerance = ratings.scale(self._database).step or 0.5
         crowd = evidence.agreeing_raters(
             self._database, key[0], item.id, [found.id for found in shared.values()], tolerance
@@ -202,7 +202,7 @@ class ExplainerService:
             return ()
         given = dict(zip(view.items.tolist(), view.ratings.tolist(), strict=True))
         texts = [view.model.facts.items.text(int(index)) for index in parts.items]
-        titles = catalog.items_by_id(self._database, texts)
+        titles = self._services.memory.items(texts)
         rows = [
             {
                 "item": text,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from engine import resources
@@ -50,6 +51,15 @@ class TrainingService:
             features=ItemFeatures(*genres),
         )
 
+    def check_enough(self) -> None:
+        """Refuse to train on next to nothing, without reading everything.
+
+        Raises:
+            DataTooSmall: fewer than 100 ratings.
+        """
+        first = islice(ratings.all_rows(self._services.database, page=LEAST_RATINGS), LEAST_RATINGS)
+        _refuse_too_few(sum(1 for _ in first))
+
     def prepare_data(self, request: TrainingRequest, data: Interactions | None = None) -> Split:
         """Hold rows out of the ratings, read from the database unless they are given.
 
@@ -57,11 +67,7 @@ class TrainingService:
             DataTooSmall: fewer than 100 ratings.
         """
         data = self.load_data() if data is None else data
-        if len(data) < LEAST_RATINGS:
-            raise DataTooSmall(
-                f"{len(data)} ratings are too few to train on; at least {LEAST_RATINGS} are needed",
-                hint="import more: `recsys-tui import FILE`",
-            )
+        _refuse_too_few(len(data))
         return split(data, request.split, test=request.test, seed=request.seed)
 
     def train_model(self, model_type: str, hyperparams: dict[str, Any] | None = None, **options: Any) -> str:
@@ -208,3 +214,11 @@ def _metric_rows(report: Report | None) -> dict[str, MetricRow]:
     if report is None:
         return {}
     return {name: MetricRow(m.value, m.low, m.high, m.users) for name, m in report.metrics.items()}
+
+
+def _refuse_too_few(count: int) -> None:
+    if count < LEAST_RATINGS:
+        raise DataTooSmall(
+            f"{count} ratings are too few to train on; at least {LEAST_RATINGS} are needed",
+            hint="import more: `recsys-tui import FILE`",
+        )

@@ -52,7 +52,7 @@ def list_users(session: Session, *, after: After = "", limit: Limit = 50) -> Non
 def show_user(
     session: Session, user: User, *, limit: Annotated[int, typer.Option("--limit", min=1, help="Ratings shown.")] = 20
 ) -> None:
-    """Show a user: how much they rated, which genres, and their latest ratings.
+    """Show a user: their genres and latest ratings.
 
     \b
     recsys-tui users show 42

@@ -75,6 +75,7 @@ def tail(
     recsys-tui jobs tail 3 -f
     recsys-tui jobs tail 3 -f --format ndjson
     """
+    session.services.journal.get(number)  # before the beginning of a document is written
     events = _events(session.services, number, follow=follow)
     if session.format != "auto":
         session.rows(events, ["seq", "at", "kind", "text"])

@@ -20,6 +20,7 @@ def submit_run(session: Session, options: Any, resume: int | None, wait: float) 
 
     Raises:
         SettingRefused: the model or a setting, before a job is made of it.
+        DataTooSmall: likewise.
         Busy: another training runs, and `wait` seconds is 0.
     """
     from engine.models import model_class
@@ -29,6 +30,7 @@ def submit_run(session: Session, options: Any, resume: int | None, wait: float) 
     if resume is not None:
         options = _resumed(services, resume, options)
     model_class(options.model)(**options.settings)
+    services.training.check_enough()
     return submit(services, options, resume=resume, wait=wait)
 
 

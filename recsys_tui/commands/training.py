@@ -148,6 +148,7 @@ def _train_all(session: Session, options: Any, wait: float) -> None:
     from engine.models import MODELS
     from store.errors import StoreError
 
+    session.services.training.check_enough()
     runs: list[dict[str, Any]] = []
     failed: dict[str, Any] = {}
     for name in MODELS:

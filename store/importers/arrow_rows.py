@@ -5,6 +5,7 @@ Bad ids, ratings and times are no obstacle: they are judged by the rules of the 
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -119,7 +120,7 @@ def _digits(values: NDArray[np.int64]) -> int:
 
 def _plain(block: bytes, delimiter: bytes) -> bytes | None:
     """Return a block without quotes and with a delimiter of one byte, or None where that cannot be had safely."""
-    if b"\0" in block or _has_long_line(block):
+    if b"\0" in block or block.startswith(BOM_UTF8) or _has_long_line(block):  # Arrow would drop the mark
         return None
     quotes = block.count(b'"')
     if quotes:

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 from store.database import Database
 from store.duplicates import check_policy
 from store.importers import importer_class, recognise
-from store.importers.run import ImportRun, Progress, Reporter
+from store.importers.progress import Progress, Reporter
+from store.importers.run import ImportRun
 from store.importers.source import Source
 from store.migrations import migrate
 from store.scales import StoredScale, check_stated

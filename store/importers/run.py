@@ -4,7 +4,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +16,18 @@ from store.duplicates import RULES, Policy, reduce
 from store.ids import IdTable
 from store.importers.base import NO_TIME, RAW_CHARACTERS, Batch, Fault, Importer
 from store.importers.catalogue import store_titles
+from store.importers.progress import Reporter
 from store.importers.reading import Reader, prefetched
 from store.importers.record import ImportRecord
-from store.importers.source import Source
 from store.migrations import schema_version
 from store.scales import Acceptance, StoredScale, read_scale, settle
 from store.spool import Rows, Spool, sort_rows
 
 _PREVIEW_ROWS = 20
 _MANY_ROWS = 500_000  # from here on keeping the index by item up to date costs more than making it anew
-_TELL_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far an import is; `bytes_done` of `bytes_total` tells of the source on disk, None where unknown."""
-
-    stage: str
-    rows: int
-    rows_total: int | None
-    rows_per_second: float
-    bytes_done: int
-    bytes_total: int | None
-    seconds: float
-
-
-class Reporter:
-    """Calls the operator's progress function, not more often than it can be looked at."""
-
-    def __init__(self, call: Callable[[Progress], None] | None, source: Source, began: float) -> None:
-        self._call = call
-        self._source = source
-        self._began = began
-        self._last = -1.0
-
-    def tell(self, stage: str, rows: int, total: int | None = None) -> None:
-        """Report rows done in a stage, of `total` where that is known."""
-        now = time.monotonic()
-        if self._call is not None and (now - self._last >= _TELL_SECONDS or rows == total):
-            self._last = now
-            seconds = now - self._began
-            done, size = self._source.bytes_done, self._source.bytes_total
-            self._call(Progress(stage, rows, total, rows / max(seconds, 1e-9), done, size, seconds))
+# SQLite hands the lock to whoever asks at the right moment, and a writer that waits asks ten times a second: without a
+# pause longer than that it can wait for as long as an import takes
+_HOLD_SECONDS, _PAUSE_SECONDS = 2.0, 0.11
 
 
 class ImportRun:
@@ -155,8 +124,12 @@ class ImportRun:
 
         counts = ingest.Counts()
         staged_rows = self._staged(reader.spool, final if any(part is not None for part in moved) else None)
+        pause_at = time.monotonic() + _HOLD_SECONDS
         try:
             for staged in prefetched(staged_rows):
+                if time.monotonic() >= pause_at:
+                    time.sleep(_PAUSE_SECONDS)
+                    pause_at = time.monotonic() + _HOLD_SECONDS
                 assert reader.taken is not None  # noqa: S101  there is a row, so there is a scale
                 rule = RULES[self._policy]
                 counts += ingest.store_batch(self._database, staged, import_id=record.id, rule=rule, taken=reader.taken)

@@ -1,7 +1,7 @@
 """Measures everything beside its rivals: `python -m tests.benchmarks [NAMES…] [--quick] [--large] [--out FILE]`.
 
-A name is a module `bench_NAME.py` beside this file. Each has `run()`, which returns figures by the work they are of, our
-side and the rival's taken in turn. Both sides get two threads.
+A name is a module `bench_NAME.py` beside this file. Each has `run()`, which returns figures by the work they are of,
+our side and the rival's taken in turn. Both sides get two threads.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> int:
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     facts, failed = figures.machine(rivals.versions()), []
     for name in asked.names or [name for name in NAMES if not asked.quick or "quick" in _options(name)]:
-        began = time.monotonic()
+        began, busy = time.monotonic(), os.getloadavg()[0]
         print(f"\n{name}", flush=True)
         try:
             found = measured(name, quick=asked.quick, large=asked.large)
@@ -62,7 +62,7 @@ def main() -> int:
         print(figures.table(found), f"({time.monotonic() - began:.0f} s)", sep="\n", flush=True)
         if not asked.quick:
             command = f"python -m tests.benchmarks {name}" + (" --large" if asked.large else "")
-            figures.write_into(asked.out, figures.markdown(figures.keep(name, found, command, facts)))
+            figures.write_into(asked.out, figures.markdown(figures.keep(name, found, command, facts, busy)))
     return 1 if failed else 0
 
 

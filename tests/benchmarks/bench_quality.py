@@ -1,4 +1,4 @@
-"""`mf` with its defaults against Surprise's SVD and LensKit's biased factorization: quality on real data, speed at 1 M."""
+"""`mf` with its defaults against Surprise's SVD and LensKit's biased factorization: quality and speed."""
 
 import os
 import statistics

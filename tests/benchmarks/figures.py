@@ -102,12 +102,16 @@ def machine(rival_versions: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def keep(group: str, figures: dict[str, Figure], command: str, facts: dict[str, Any]) -> dict[str, Any]:
-    """Put a group's figures into the results file, in place of its older ones, and return everything kept."""
+def keep(group: str, figures: dict[str, Figure], command: str, facts: dict[str, Any], busy: float) -> dict[str, Any]:
+    """Put a group's figures into the results file, in place of its older ones, and return everything kept.
+
+    `busy` is the number of processes that wanted a processor when the measurement began: other people's.
+    """
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"groups": {}}
     rows = {work: asdict(figure) | {"ratio": figure.ratio, "met": figure.met} for work, figure in figures.items()}
     kept["machine"] = facts
-    kept["groups"][group] = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "command": command, "rows": rows}
+    taken = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "busy": round(busy, 1), "command": command}
+    kept["groups"][group] = taken | {"rows": rows}
     RESULTS.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     return kept
 
@@ -116,12 +120,16 @@ def markdown(kept: dict[str, Any]) -> str:
     """Return the tables of all groups."""
     facts = kept["machine"]
     packages = ", ".join(f"{name} {number}" for name, number in facts["packages"].items())
-    lines = [
-        f"{facts['processor']}, {facts['cores']} cores, {facts['memory_gib']} GiB, {facts['system']}; "
-        f"Python {facts['python']}, SQLite {facts['sqlite']}; {packages}.",
-    ]
+    where = f"{facts['processor']}, {facts['cores']} cores, {facts['memory_gib']} GiB, {facts['system']}"
+    lines = [f"{where}; Python {facts['python']}, SQLite {facts['sqlite']}; {packages}."]
     for group, content in sorted(kept["groups"].items()):
-        lines += ["", f"### {group}", "", f"`{content['command']}`, {content['date']}", ""]
+        lines += [
+            "",
+            f"### {group}",
+            "",
+            f"`{content['command']}`, {content['date']}, load {content['busy']} at the start",
+            "",
+        ]
         lines += [f"| {' | '.join(HEADER)} |", "|---|--:|--:|--:|---|---|"]
         notes = []
         for work, row in content["rows"].items():

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-from pathlib import Path
 
 import click
 import pytest
@@ -12,9 +11,9 @@ import typer
 
 from recsys_tui.cli import app
 from recsys_tui.commands.root import SECTIONS
-from tests.cli import call, run
+from recsys_tui.render import guard, safe
+from tests.cli import SAMPLE, call, few_ratings, run
 
-SAMPLE = Path(__file__).parent.parent.parent / "sample_data"
 TREE = typer.main.get_command(app)
 
 
@@ -32,9 +31,10 @@ ALL = dict(commands(TREE))
 
 @pytest.fixture(scope="module")
 def db(tmp_path_factory):
-    """Sample data with two versions, the second of them active, and a backup beside it."""
-    path = tmp_path_factory.mktemp("contract") / "films.db"
-    call(path, "import", SAMPLE)
+    """Some of the sample data with two versions, the second of them active."""
+    folder = tmp_path_factory.mktemp("contract")
+    path = folder / "films.db"
+    call(path, "import", few_ratings(folder / "sample"))
     call(path, "train", "popularity", "--activate", "--json")
     call(path, "train", "mf", "--set", "n_factors=8", "--set", "epochs=4", "--activate", "--json")
     return path
@@ -98,7 +98,6 @@ IMPORTED = "import_id read stored updated unchanged rejected reasons"
 FILM = "item title year genres"
 KEYS = {
     "init": "db models_dir schema_version",
-    f"import {SAMPLE}": f"{IMPORTED} quarantine users items seconds",
     f"import {SAMPLE} --dry-run": f"{IMPORTED} quarantine users items seconds preview",
     "imports list": f"[] {IMPORTED} source format state started_at",
     "imports show 1": f"{IMPORTED} source format state quarantine_rows",
@@ -122,8 +121,8 @@ KEYS = {
         "movie_id movie_title predicted_rating confidence reasons contributions baseline score lower upper rung method"
     ),
     "similar 7": "item version items",
-    "rate 1 7 4.5": "stored previous version changed",
-    "rate --unset 1 7": "stored previous version changed",
+    "rate 1 9 4.5": "stored previous version changed",
+    "rate --unset 1 9": "stored previous version changed",
     "users list": "[] user ratings mean last_at",
     "users show 1": "user ratings mean last_at genres history",
     "items list": f"[] {FILM}",
@@ -145,7 +144,7 @@ def test_json_is_one_document_with_the_keys_of_the_contract(db, line):
 
 
 def test_json_says_nothing_on_stderr(db):
-    for line in ("stats", "recommend 1", "train popularity", "rate 1 7 4", "rate --unset 1 7"):
+    for line in ("stats", "recommend 1", "train popularity", "rate 1 9 4", "rate --unset 1 9"):
         assert call(db, *line.split(), "--json").err == ""
 
 
@@ -205,8 +204,9 @@ def test_formats_agree(db, name):
         assert same
         for key in same:
             assert row[key] == line[key]
-            assert cells[key] == str(row[key])
-    assert call(db, *words).out == call(db, *words, "--format", "tsv").out  # what a pipe gets unasked
+            assert cells[key] == safe(guard(str(row[key])))
+    if name != "jobs tail":  # which has lines to read for a pipe too
+        assert call(db, *words).out == call(db, *words, "--format", "tsv").out
     drawn = call(db, *words, "--format", "table").out
     assert len(drawn.splitlines()) >= len(lines) + 2
 
@@ -240,8 +240,8 @@ def test_recommend_all_equals_recommend_for_each(db, tmp_path, suffix):
     out = tmp_path / f"lists{suffix}"
     done = call(db, "recommend", "--all", "--out", out, "-n", "3", "--json").json
     rows = read(out)
-    assert (done["users"], done["rows"]) == (600, len(rows))
-    for user in ("1", "20", "600"):
+    assert done["users"] == call(db, "stats", "--json").json["users"] == len(rows) / 3
+    for user in ("1", "20", "80"):
         items = [row["item"] for row in rows if row["user"] == user]
         alone = call(db, "recommend", user, "-n", "3", "--json").json["items"]
         assert items == [item["item"] for item in alone]
@@ -250,14 +250,14 @@ def test_recommend_all_equals_recommend_for_each(db, tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".csv", ".ndjson", ".parquet"])
 def test_pairs_come_back_row_by_row(db, tmp_path, suffix):
     pairs, out = tmp_path / "pairs.csv", tmp_path / f"out{suffix}"
-    asked = [("600", "7"), ("nobody", "7"), ("1", "no such item"), ("600", "7"), ("1", "2")]
+    asked = [("20", "7"), ("nobody", "7"), ("1", "no such item"), ("20", "7"), ("1", "2")]
     with pairs.open("w", newline="") as file:
         csv.writer(file).writerows([("rating", "item", "user"), *((3, item, user) for user, item in asked)])
     assert call(db, "predict", "--pairs", pairs, "--out", out, "--json").json["rows"] == len(asked)
     rows = read(out)
     assert list(rows[0]) == ["user", "item", "prediction", "lower", "upper", "rung"]
     assert [(row["user"], row["item"]) for row in rows] == asked
-    alone = call(db, "predict", "600", "7", "--json").json
+    alone = call(db, "predict", "20", "7", "--json").json
     assert float(rows[0]["prediction"]) == pytest.approx(alone["prediction"], abs=1e-6)
     assert rows[0] == rows[3]
 
@@ -279,7 +279,7 @@ def read(path):
 
 def test_versions_live_through_all_their_commands(tmp_path):
     db, copy = tmp_path / "films.db", tmp_path / "copy.db"
-    call(db, "import", SAMPLE, "--json")
+    call(db, "import", few_ratings(tmp_path / "sample"), "--json")
     first = call(db, "train", "popularity", "--activate", "--json").json
     second = call(db, "train", "content", "--json").json
     assert (first["version"], first["active"], second["version"], second["active"]) == ("v1", True, "v2", False)
@@ -299,10 +299,11 @@ def test_versions_live_through_all_their_commands(tmp_path):
 
 
 def test_nothing_is_trained_again_where_nothing_changed(db):
-    done = call(db, "train", "popularity", "--if-changed", "--json").json
-    assert done["state"] == "skipped"
+    made = call(db, "train", "popularity", "--seed", "7", "--if-changed", "--json").json
+    assert made["state"] == "done"
     before = len(call(db, "jobs", "list", "--json").json)
-    call(db, "train", "popularity", "--if-changed", "--json")
+    again = call(db, "train", "popularity", "--seed", "7", "--if-changed", "--json").json
+    assert (again["state"], again["version"]) == ("skipped", made["version"])
     assert len(call(db, "jobs", "list", "--json").json) == before
 
 
@@ -322,15 +323,18 @@ def test_a_gate_refuses_what_is_not_better(db):
 
 
 def test_figures_of_a_version_are_those_of_its_own_held_out_rows(db):
-    shown = call(db, "models", "show", "v2", "--json").json["metrics"]
-    report = call(db, "evaluate", "v2", "--json").json["metrics"]
+    call(db, "train", "content", "--json")
+    shown = call(db, "models", "show", "latest", "--json").json["metrics"]
+    report = call(db, "evaluate", "latest", "--json").json["metrics"]
     for name, figures in report.items():
         assert figures["value"] == pytest.approx(shown[name], abs=1e-9)
 
 
 def test_rows_that_were_never_imported_are_a_test_set(db, tmp_path):
     known = {row["item"] for row in call(db, "users", "show", "1", "--limit", "500", "--json").json["history"]}
-    free = [row["item"] for row in call(db, "items", "list", "--limit", "60", "--json").json if row["item"] not in known]
+    free = [
+        row["item"] for row in call(db, "items", "list", "--limit", "60", "--json").json if row["item"] not in known
+    ]
     test = tmp_path / "test.csv"
     test.write_text("user,item,rating\n" + "".join(f"1,{item},4\n" for item in free[:20]) + "1,unknown,4\n")
     report = call(db, "evaluate", "--on", test, "--json").json

@@ -51,7 +51,8 @@ def test_recommendations_have_reasons_whose_numbers_sql_gives_again(trained):
     seen = {
         item
         for (item,) in connection.execute(
-            "SELECT i.item FROM ratings r JOIN items i ON i.id = r.item JOIN users u ON u.id = r.user WHERE u.user = '1'"
+            "SELECT i.item FROM ratings r JOIN items i ON i.id = r.item JOIN users u ON u.id = r.user "
+            "WHERE u.user = '1'"
         )
     }
     for item in made["items"]:

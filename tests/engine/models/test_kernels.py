@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from engine.jit import over_rows
-from engine.kernels import Rows, Side, solve_rows, squared_errors
+from engine.kernels import Rows, Side, solve_rows
 from engine.kernels_sgd import descend
+from engine.kernels_sums import squared_errors
 from engine.resources import thread_limit
 
 

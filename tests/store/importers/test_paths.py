@@ -80,6 +80,7 @@ def rows(block: bytes, delimiter: bytes, *, fast: bool, piece: int, cut: int) ->
 @given(LINES, st.sampled_from([",", "\t", "::"]), st.integers(1, 40), st.integers(0, 60))
 @example([["1", "2", "3", "0"], ["01", "2", "3", "4"]], ",", 1, 0)
 @example([["1", "", "3", "0"]], ",", 1, 0)
+@example([["\ufeff", "x", "1", "1"]], ",", 1, 0)
 @example([["1", "2", "3", "4"], ["", "", "", ""]], "\t", 1, 0)
 def test_both_paths_agree(lines: list[list[str]], delimiter: str, piece: int, cut: int) -> None:
     text = "".join(delimiter.join(line) + "\n" for line in lines).replace("\r", "\n")

@@ -9,7 +9,7 @@ from store import errors, ratings
 from store.database import Database
 from store.importers import run
 from store.importers.pipeline import import_source
-from store.importers.run import Progress
+from store.importers.progress import Progress
 from store.scales import StoredScale
 from tests.store.rows import quarantine, stored
 
