@@ -10,8 +10,20 @@ import click
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands import browse, data, demo, jobs, machine, rating, serving, training, versions
+from recsys_tui.commands import (
+    browse,
+    data,
+    demo,
+    imports,
+    jobs,
+    machine,
+    rating,
+    serving,
+    training,
+    versions,
+)
 from recsys_tui.commands.root import Root, nearest
+from recsys_tui.session import Interrupted
 
 INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
 
@@ -31,7 +43,7 @@ app = typer.Typer(
     recsys-tui demo                          all of it, on sample data
     """,
 )
-for group in (data, training, jobs, versions, serving, rating, browse, machine, demo):
+for group in (data, imports, training, jobs, versions, serving, rating, browse, machine, demo):
     group.register(app)
 
 
@@ -66,7 +78,7 @@ def run(arguments: list[str]) -> int:
         render.Terminal.of(sys.stdout).flush()
     except click.ClickException as error:
         return _refused(error, as_json=as_json)
-    except (KeyboardInterrupt, click.Abort) as error:
+    except (Interrupted, KeyboardInterrupt, click.Abort) as error:
         hint = str(error) or "what was committed stays; the same command can be given again"
         render.error("interrupted", hint, as_json=as_json, code="interrupted")
         return INTERRUPTED

@@ -22,6 +22,10 @@ Format = Literal["auto", "table", "json", "ndjson", "csv", "tsv"]
 Columns = list[Column | str]
 
 
+class Interrupted(Exception):
+    """Ctrl-C in a command, with what to know now; of the interrupt itself the libraries would swallow the words."""
+
+
 class Session:
     """One invocation of a command."""
 
@@ -139,7 +143,11 @@ def command(
         def invoke(ctx: typer.Context, **values: Any) -> None:
             flags = {key: values.pop(key) for key in shared}
             before = ctx.find_root().obj or {}
-            function(Session(before | {key: value for key, value in flags.items() if value}), **values)
+            session = Session(before | {key: value for key, value in flags.items() if value})
+            try:
+                function(session, **values)
+            except KeyboardInterrupt as error:
+                raise Interrupted(str(error)) from error
 
         kinds = inspect.Parameter
         extra = [

@@ -14,7 +14,7 @@ from engine.models.implicit_als import ImplicitALSConfig, ridge_of
 Vectors = NDArray[np.float32]
 
 _START = 0.1  # expected length of a user's vector before the first epoch
-_GRADIENT_STEPS = 3
+_GRADIENT_STEPS = 2
 _BLOCKS = (64, 48, 32, 16)  # factors that the subspace solver solves together: the first that divides their number
 _EXACT_WORK = 2e9  # products a half epoch below which exact solves cost less than an operator notices
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_a_rank_that_is_too_large_costs_nothing(data):
 
 
 def test_who_rated_what_tells_apart_without_any_difference_in_value():
-    """Two groups rate items of their own, a shared item is liked by one group only; new users are told by what they rate."""
+    """Two groups rate items of their own, and one of them likes a shared item: others are told by what they rate."""
     rng = np.random.default_rng(0)
     group = np.arange(200) % 2
     users, items, values = [], [], []
@@ -103,7 +104,7 @@ def by_user(rows):
 
 def test_doubt_shrinks_with_what_is_known(model, data):
     spreads = [model.spread(n) for n in (0, 5, 50, 500)]
-    for wider, narrower in zip(spreads, spreads[1:], strict=False):
+    for wider, narrower in pairwise(spreads):
         assert (narrower < wider).all()
     counts = data[0].item_counts
     assert spreads[2][counts <= 3].mean() > spreads[2][counts >= 100].mean()

@@ -1,0 +1,191 @@
+"""Commands that bring ratings in: import, imports."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import typer
+
+from recsys_tui import render
+from recsys_tui.commands.options import pairs
+from recsys_tui.progress import Line
+from recsys_tui.render import Column
+from recsys_tui.session import Columns, Session, command
+
+IMPORTS = typer.Typer(rich_markup_mode=None, help="What each import did.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    command(app, "import")(import_)
+    command(IMPORTS, "list", lists=True)(list_imports)
+    command(IMPORTS, "show")(show_import)
+    app.add_typer(IMPORTS, name="imports")
+
+
+def import_(
+    session: Session,
+    source: Annotated[str, typer.Argument(help="A file, a folder of MovieLens files, or - for standard input.")],
+    *,
+    source_format: Annotated[
+        Literal["auto", "csv", "movielens", "jsonl", "parquet"], typer.Option("--format", help="What the source is.")
+    ] = "auto",
+    mapping: Annotated[
+        list[str], typer.Option("--map", help="Which column is what: user=…,item=…,rating=…,time=… (names or numbers).")
+    ] = [],  # noqa: B006  typer copies it
+    scale: Annotated[str, typer.Option("--scale", help="The rating scale as low:high:step, such as 0.5:5:0.5.")] = "",
+    duplicates: Annotated[
+        Literal["latest", "first", "mean", "error"], typer.Option(help="Which rating counts where a pair has several.")
+    ] = "latest",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, store nothing.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse the whole source where one row is bad.")] = False,
+) -> None:
+    """Import a file or a folder of ratings.
+
+    Rows that cannot be used are kept aside with line and reason; the rest is stored.
+
+    \b
+    recsys-tui import ml-latest-small/
+    recsys-tui import ratings.csv.gz --map user=uid,item=isbn,rating=stars
+    zcat log.gz | recsys-tui import - --format csv --dry-run
+    See also: imports list, stats, train
+    """
+    from store.importers.pipeline import import_source
+
+    line = Line(session)
+    result = import_source(
+        session.database,
+        source,
+        format=source_format,
+        mapping=pairs(mapping, "--map"),
+        scale=_scale(scale),
+        duplicates=duplicates,
+        dry_run=dry_run,
+        strict=strict,
+        progress=line.importing,
+        stdin=sys.stdin.buffer,
+    )
+    line.end()
+    session.document(
+        _import_facts(result), title="would import" if dry_run else "imported", shown=_result_for_people(result)
+    )
+    if result.rejected and not dry_run:
+        session.say(
+            f"{result.rejected:,} rows were kept aside: `recsys-tui imports show {result.import_id}` lists them"
+        )
+
+
+def list_imports(session: Session) -> None:
+    """List what was imported, newest first.
+
+    \b
+    recsys-tui imports list
+    """
+    from store.imports import list_imports as recent
+
+    columns: Columns = [
+        Column("import_id", "import"),
+        Column("source", grows=True),
+        "state",
+        "read",
+        "stored",
+        "rejected",
+        Column("updated", spare=True),
+        Column("unchanged", spare=True),
+        Column("format", spare=True),
+        Column("started_at", "started (UTC)", show=render.minute, spare=True),
+    ]
+    rows = [_imported(row) for row in recent(session.services.database)]
+    session.rows(rows, columns, empty="nothing imported yet: recsys-tui import FILE")
+
+
+def show_import(
+    session: Session,
+    number: Annotated[int, typer.Argument(help="Number of the import.")],
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="How many of the rejected rows to show.")] = 20,
+) -> None:
+    """Show one import, and the rows that it kept aside.
+
+    \b
+    recsys-tui imports show 3 --limit 100
+    """
+    from store.imports import get_import, quarantined
+
+    database = session.services.database
+    facts = _imported(get_import(database, number))
+    rejected = [row._asdict() for row in quarantined(database, number, limit=limit)]
+    if session.as_json:
+        session.document(facts | {"quarantine_rows": rejected})
+        return
+    session.document(facts, title=f"import {number}", shown=_import_for_people(facts))
+    if rejected:
+        session.gap()
+        columns: Columns = [Column("source", "file"), "line", "reason", Column("raw", "row", grows=True)]
+        session.rows(rejected, columns)
+
+
+def _scale(text: str) -> tuple[float, float, float | None] | None:
+    from store.errors import UsageRefused
+
+    if not text:
+        return None
+    parts = text.split(":")
+    try:
+        low, high, *rest = map(float, parts)
+        step = rest[0] if rest else None
+        if low < high and len(rest) < 2 and (step is None or 0 < step <= high - low):
+            return low, high, step
+    except ValueError:
+        pass
+    raise UsageRefused(f"--scale {text} is no scale", hint="write low:high or low:high:step, such as --scale 0.5:5:0.5")
+
+
+def _import_facts(result: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    scale = result.scale
+    shown = None if scale is None else {"min": scale.low, "max": scale.high, "step": scale.step}
+    return asdict(result) | {"scale": shown}
+
+
+def _imported(row: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = row._asdict()
+    return facts | {"started_at": render.iso(row.started_at), "finished_at": render.iso(row.finished_at)}
+
+
+def _result_for_people(result: Any) -> dict[str, Any]:
+    shown = {} if result.import_id is None else {"import": result.import_id}
+    shown |= {"read": f"{result.read:,} rows, as {result.format}", "columns": _columns(result.mapping)}
+    shown |= _counts(vars(result), ("stored", "updated", "unchanged", "duplicates", "rejected"))
+    shown |= _reasons(result.reasons)
+    shown |= _counts(vars(result), ("users", "items"))
+    if result.scale is not None:
+        shown["scale"] = str(result.scale)
+    return shown | {"took": render.duration(result.seconds)}
+
+
+def _import_for_people(facts: dict[str, Any]) -> dict[str, Any]:
+    shown = {
+        "source": facts["source"],
+        "state": facts["state"],
+        "started": f"{render.minute(facts['started_at'])} UTC",
+        "read": f"{facts['read']:,} rows, as {facts['format']}",
+        "columns": _columns(facts["options"].get("mapping") or {}),
+    }
+    shown |= _counts(facts, ("stored", "updated", "unchanged", "rejected"))
+    shown |= _reasons(facts["reasons"])
+    return shown | ({"error": facts["error"]} if facts["error"] else {})
+
+
+def _counts(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    return {name: f"{facts[name]:,}" for name in names}
+
+
+def _reasons(reasons: Mapping[str, int]) -> dict[str, str]:
+    """Return why rows were rejected, to stand indented under their number."""
+    return {f"  {reason}": f"{count:,}" for reason, count in reasons.items()}
+
+
+def _columns(mapping: Mapping[str, str]) -> str:
+    return ", ".join(role if role == column else f"{role} = {column}" for role, column in mapping.items()) or "-"
