@@ -65,8 +65,8 @@ def agreeing_raters(database: Database, user_id: int, item_id: int, shared: Sequ
             f"SELECT count(*), avg(rating) FROM ratings WHERE item = ? AND user IN ("
             f"SELECT other.user FROM ratings mine JOIN ratings other ON other.item = mine.item "
             f"WHERE mine.user = ? AND mine.item IN ({marks}) AND other.user <> mine.user "
-            f"AND abs(other.rating - mine.rating) <= ?)",
-            (item_id, user_id, *shared, tolerance),
+            f"AND other.rating BETWEEN mine.rating - ? AND mine.rating + ?)",
+            (item_id, user_id, *shared, tolerance, tolerance),
         ).fetchone()
     return Crowd(count, mean)
 

@@ -204,7 +204,7 @@ def read_all(database: Database) -> "RatingRows":
 def ensure_item_index(database: Database) -> None:
     """Make the index of ratings by item where it is missing; large imports drop it, training asks for it.
 
-    All of it is built in memory (about 30 bytes a rating) and written at the end: with the rollback journal a
+    All of it is built in memory (about 75 bytes a rating) and written at the end: with the rollback journal a
     transaction whose pages go to the file early keeps every reader out for as long as it lasts.
     """
     with database.read() as db:
@@ -215,7 +215,7 @@ def ensure_item_index(database: Database) -> None:
         db.execute("PRAGMA cache_size = -4000000")
     try:
         with database.write() as db:
-            db.execute("CREATE INDEX IF NOT EXISTS ratings_by_item ON ratings (item)")
+            db.execute("CREATE INDEX IF NOT EXISTS ratings_by_item ON ratings (item, rating)")
     finally:
         with database.read() as db:
             db.execute("PRAGMA cache_spill = ON")

@@ -288,3 +288,18 @@ class HasItemVectors(Protocol):
     def item_vectors(self) -> NDArray[np.float32]:
         """Return (n_items, d); likeness is the cosine between rows."""
         ...
+
+
+@runtime_checkable
+class Uncertain(Protocol):
+    """A model that says how far a predicted rating can be off."""
+
+    def spread(self, n_ratings: int, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
+        """Return the predictive standard deviation of ratings of items by a user of whom `n_ratings` are known."""
+        ...
+
+    def interval(
+        self, scores: NDArray[np.floating[Any]], n_ratings: int, items: NDArray[np.integer[Any]], level: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the bounds (n,), (n,) around scores (n,) that hold the ratings of items with probability `level`."""
+        ...

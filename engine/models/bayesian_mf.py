@@ -20,7 +20,7 @@ from engine.data import Interactions
 from engine.errors import TrainingFailed, UnknownItem
 from engine.models.base import Epoch, TrainingFacts
 from engine.models.config import Config, setting
-from engine.models.sampled import Sample, SampledModel, thinned
+from engine.models.sampled import SHAPE_AT, Sample, SampledModel, thinned
 
 if TYPE_CHECKING:
     from engine.models.gibbs import Side
@@ -67,7 +67,7 @@ class BayesianMFModel(SampledModel):
         while self.epochs_done < self.config.epochs:
             number = self.epochs_done + 1
             with _one_thread_each():
-                losses = {"train": self._advance(number, np.random.default_rng([seed, number]), len(train))}
+                losses = {"train": self._advance(number, np.random.default_rng([seed, number]), train)}
             self.epochs_done = number
             if valid is not None and len(valid):
                 left = self.rate_pairs(valid.user_index, valid.item_index) - valid.ratings
@@ -93,12 +93,14 @@ class BayesianMFModel(SampledModel):
         else:
             self.samples, self._noise_precision = [], 1.0
 
-    def _advance(self, number: int, rng: np.random.Generator, n_ratings: int) -> float:
+    def _advance(self, number: int, rng: np.random.Generator, train: Interactions) -> float:
         """Draw everything once, keep the sample, and return the RMSE of its residuals."""
         users, items = self._sides
+        n_ratings = len(train)
         items.draw(users, self._noise_precision, rng)
         users.draw(items, self._noise_precision, rng)
         self._keep(number)
+        self._measure_shape(number, train)
         squares = users.squares(items)
         if not np.isfinite(squares):
             raise TrainingFailed(
@@ -108,6 +110,16 @@ class BayesianMFModel(SampledModel):
         drawn = rng.gamma(1 + n_ratings / 2) / (self._least_noise + squares / 2)
         self._noise_precision = min(drawn, 1 / self._least_noise)
         return float(self.deviation * np.sqrt(squares / max(n_ratings, 1)))
+
+    def _measure_shape(self, number: int, train: Interactions) -> None:
+        """Average the quantiles of some rows' standardized residuals over the last dozen samples or so."""
+        users, items = self._sides
+        some = slice(None, None, -(-len(train) // _SHAPE_ROWS) or 1)
+        of_user, of_item = users.vectors[train.user_index[some]], items.vectors[train.item_index[some]]
+        predicted = of_user[:, 0] + of_item[:, 0] + np.einsum("nk,nk->n", of_user[:, 1:], of_item[:, 1:])
+        left = (train.ratings[some] - self.mean) / self.deviation - predicted
+        found = np.quantile(left, SHAPE_AT) / max(float(left.std()), 1e-9) if len(left) else np.zeros(len(SHAPE_AT))
+        self.shape = found if number == 1 else self.shape + _SHAPE_RATE * (found - self.shape)
 
     def _keep(self, number: int) -> None:
         """Add the newest sample to the kept ones; an item without ratings is where its features put it."""
@@ -130,7 +142,8 @@ class BayesianMFModel(SampledModel):
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory of training."""
         k: int = 1 + (self.config.n_factors or _rank(n_ratings))
-        return 60 * n_ratings + 4 * k * (n_users + n_items) * (12 + 2 * self.config.samples)
+        kept: int = self.config.samples
+        return 60 * n_ratings + 4 * k * (n_users + n_items) * (12 + 2 * kept)
 
     # --- use ------------------------------------------------------------------------------------------------------
 
@@ -173,7 +186,7 @@ class BayesianMFModel(SampledModel):
 
 def _rank(n_ratings: int) -> int:
     """Return the length of factors for that many ratings; with their bias they fill whole vector registers."""
-    return 15 if n_ratings < 300_000 else 31
+    return _RANKS[0] if n_ratings < _LARGE else _RANKS[1]
 
 
 def _under(prefix: str, named: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -188,4 +201,8 @@ def _one_thread_each() -> Any:
     return threadpool_limits(1, user_api="blas")
 
 
+_RANKS = (15, 31)
+_LARGE = 300_000
 _SIDES = ("users", "items")
+_SHAPE_ROWS = 20_000
+_SHAPE_RATE = 0.1

@@ -8,6 +8,7 @@ the ratings: one pass over the features and not over the ratings' squares (Simm 
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from engine.jit import over_rows
 from engine.kernels import Rows
 from engine.kernels_gibbs import Features, Given, residual_squares, sample_features, sample_rows
 from engine.kernels_gram import LANES
+from engine.resources import threads
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
@@ -59,7 +61,7 @@ class Prior:
     def whitening(self, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return L and L⁻¹ with Λ = L Lᵀ, padded with zeros to (width, width): rows x L have unit variance."""
         factor = np.linalg.cholesky(self.precision)
-        return _padded(factor, width), _padded(np.linalg.inv(factor).astype(np.float64), width)
+        return _padded(factor, width), _padded(np.linalg.inv(factor), width)
 
 
 class Block:
@@ -97,8 +99,10 @@ class Block:
         precisions[:k] = sizes
         left, effects = left @ there, self.effects @ there
         normals = rng.standard_normal(effects.shape, np.float32)
-        for first in range(0, width, LANES):
-            sample_features(first, self._features, precisions, normals, left, effects)
+        fixed = (self._features, precisions, normals, left, effects)
+        columns = range(0, width, LANES)
+        with ThreadPoolExecutor(max(1, min(len(columns), threads()))) as pool:
+            list(pool.map(lambda first: sample_features(first, *fixed), columns))
         self.effects = effects @ again
         used = self.effects[self._used, :k].astype(np.float64)
         self.prior.draw(used.T @ used, len(used), rng)
@@ -210,7 +214,7 @@ class Side:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what a resumed run needs, by name."""
-        named: dict[str, NDArray[Any]] = {"vectors": self.vectors, "centre": self.centre, "level": self.level}
+        named: dict[str, NDArray[Any]] = {"vectors": self.vectors.copy(), "centre": self.centre, "level": self.level}
         priors = {"own": self.prior} | {f"block{number}": block.prior for number, block in enumerate(self.blocks)}
         for name, prior in priors.items():
             named |= {f"{name}.precision": prior.precision, f"{name}.scales": prior.scales}
@@ -218,7 +222,7 @@ class Side:
 
     def set_arrays(self, named: dict[str, NDArray[Any]]) -> None:
         """Take back what `arrays` gave."""
-        self.vectors, self.centre, self.level = named["vectors"], named["centre"], named["level"]
+        self.vectors, self.centre, self.level = named["vectors"].copy(), named["centre"], named["level"]
         self.prior = Prior(named["own.precision"], named["own.scales"])
         for number, block in enumerate(self.blocks):
             block.prior = Prior(named[f"block{number}.precision"], named[f"block{number}.scales"])
@@ -243,7 +247,7 @@ def _rows_of(rows: Rows, which: NDArray[np.intp]) -> Rows:
     return Rows(starts, rows.others[kept], rows.ratings[kept])
 
 
-def _padded(matrix: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+def _padded(matrix: NDArray[np.floating[Any]], width: int) -> NDArray[np.float64]:
     """Return a square matrix in the corner of a larger one of zeros."""
     padded = np.zeros((width, width))
     padded[: len(matrix), : len(matrix)] = matrix

@@ -9,6 +9,7 @@ of the vectors of all samples, one after the other. Samples are much alike, so t
 directions and cut to the first of these; the cut is part of the model, and fold-in and explanations go through it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,11 @@ from threadpoolctl import threadpool_limits
 from engine.models.base import Contributions, Vector
 from engine.models.linear import LinearModel
 
+SHAPE_AT = np.concatenate([[0.001, 0.0025, 0.005], np.linspace(0.01, 0.99, 99), [0.995, 0.9975, 0.999]])
+"""The probabilities at which the shape of residuals is kept."""
+
 _DIRECTIONS = 64
 _FLOOR = 1e-3  # of the average variance: what a direction has at least, so that new users can differ from the known
-_PAIRS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +69,14 @@ class SampledModel(LinearModel):
         samples: what is kept of the chain.
         projection: float32 (n_samples · k, d), from the users' vectors in all samples to the user's vector here.
         doubt: float32 (n_items,), variance of predictions that comes from not knowing the items.
+        shape: float64 (len(SHAPE_AT),), quantiles of residuals in units of their standard deviation.
         mean, deviation: of the ratings.
     """
 
     samples: list[Sample]
     projection: NDArray[np.float32]
     doubt: NDArray[np.float32]
+    shape: NDArray[np.float64]
     mean: float
     deviation: float
 
@@ -107,6 +112,9 @@ class SampledModel(LinearModel):
         projection[factors, 1:] = self.deviation / n * back
         self.projection = projection.astype(np.float32)
         self.user_vectors = users @ self.projection
+        noise = self.deviation**2 * float(np.mean([1 / sample.noise_precision for sample in self.samples]))
+        moving = np.concatenate([self.offsets[:, None], self.design[:, 1:]], axis=1).var(axis=0, dtype=np.float64)
+        self.ridge = noise / np.maximum(moving, 1e-6 * noise)
         self.doubt = self._doubt()
 
     def _doubt(self) -> NDArray[np.float32]:
@@ -129,8 +137,11 @@ class SampledModel(LinearModel):
         """Return the vector (d,) of a user with this history, all else fixed; zero for an empty one."""
         if not len(items):
             return self.cold_vector()
-        parts = np.concatenate([np.linalg.solve(a, b.sum(axis=1)) for a, b in self._systems(items, ratings)])
-        vector: Vector = parts.astype(np.float32) @ self.projection
+        parts = []
+        for sample, (system, known, left, implied) in zip(self.samples, self._given(items, ratings), strict=True):
+            right = sample.precision @ implied.sum(axis=0) + sample.noise_precision * (left @ known)
+            parts.append(np.linalg.solve(system, right))
+        vector: Vector = np.concatenate(parts).astype(np.float32) @ self.projection
         return vector
 
     def contributions(
@@ -144,27 +155,25 @@ class SampledModel(LinearModel):
         if not len(items):
             return Contributions(baseline, items, np.zeros(0), baseline, "additive")
         weights = self.projection.astype(np.float64) @ self.design[item].astype(np.float64)
-        k = len(weights) // len(self.samples)
         amounts = np.zeros(len(items))
-        for number, (system, known) in enumerate(self._systems(items, ratings)):
-            amounts += np.linalg.solve(system, weights[number * k : (number + 1) * k]) @ known
+        turns = np.split(weights, len(self.samples))
+        for sample, turn, given in zip(self.samples, turns, self._given(items, ratings), strict=True):
+            system, known, left, implied = given
+            along = np.linalg.solve(system, turn)
+            amounts += implied @ (sample.precision @ along) + sample.noise_precision * left * (known @ along)
         return Contributions(baseline, items, amounts, baseline + float(amounts.sum()), "additive")
 
-    def _systems(
+    def _given(
         self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]
-    ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Return A (k, k) and, a column a rating, Λ y_j / √n + τ z_j (t_j - z_j · μ) (k, n) for each sample."""
+    ) -> Iterator[tuple[NDArray[np.float64], ...]]:
+        """Yield for each sample A (k, k), z (n, k), t - z·μ (n,) and y / √n (n, k) of a history of n ratings."""
         standard = (np.asarray(ratings, np.float64) - self.mean) / self.deviation
-        systems = []
         for sample in self.samples:
             known = sample.items[items].astype(np.float64)
             left = standard - known[:, 0] - sample.level[0] - known[:, 1:] @ sample.level[1:]
             known[:, 0] = 1.0
-            parts = sample.noise_precision * known.T * left
-            if len(sample.effects):
-                parts += sample.precision @ sample.effects[items].T / len(items) ** 0.5
-            systems.append((sample.precision + sample.noise_precision * known.T @ known, parts))
-        return systems
+            implied = sample.effects[items] / len(items) ** 0.5 if len(sample.effects) else np.zeros_like(known)
+            yield sample.precision + sample.noise_precision * known.T @ known, known, left, implied.astype(np.float64)
 
     def spread(self, n_ratings: int, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
         """Return the predictive standard deviation (n_items,) of ratings by a user of whom `n_ratings` are known.
@@ -184,13 +193,25 @@ class SampledModel(LinearModel):
             variance += 1 / sample.noise_precision + np.einsum("ik,kl,il->i", picked, cov, picked, optimize=True)
         return np.sqrt(self.deviation**2 / len(self.samples) * variance + self.doubt[chosen]).astype(np.float32)
 
+    def interval(
+        self, scores: NDArray[np.floating[Any]], n_ratings: int, items: NDArray[np.integer[Any]], level: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the bounds (n,), (n,) that hold the ratings of items with probability `level`, tails of equal weight.
+
+        The spread is that of the prediction, the shape that of the residuals: people's ratings have longer tails than
+        the normal distribution.
+        """
+        deviation = self.spread(n_ratings, items).astype(np.float64)
+        low, high = np.interp([(1 - level) / 2, (1 + level) / 2], SHAPE_AT, self.shape)
+        return scores + low * deviation, scores + high * deviation
+
     # --- persistence ----------------------------------------------------------------------------------------------
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Return the linear model and the samples; the users' vectors in each are needed to go on training only."""
         samples = self.samples
         named: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
-        named["standard"] = np.array([self.mean, self.deviation])
+        named |= {"standard": np.array([self.mean, self.deviation]), "shape": self.shape}
         for name in ("number", "items", "effects", "level", "precision", "noise_precision"):
             named[f"samples.{name}"] = np.stack([np.asarray(getattr(sample, name)) for sample in samples])
         for name in ("users", "expected"):
@@ -204,13 +225,21 @@ class SampledModel(LinearModel):
         for name in _ARRAYS:
             setattr(self, name, arrays[name])
         self.mean, self.deviation = arrays["standard"].tolist()
+        self.shape = arrays["shape"]
         names = ("number", "items", "effects", "level", "precision", "noise_precision")
         columns = [arrays[f"samples.{name}"] for name in names]
-        nothing = [None] * len(columns[0])
-        columns += [arrays.get(f"resume.samples.{name}", nothing) for name in ("users", "expected")]
+        resumed = [arrays.get(f"resume.samples.{name}") for name in ("users", "expected")]
         self.samples = [
-            Sample(int(number), items, effects, level, precision, float(noise), *rest)
-            for number, items, effects, level, precision, noise, *rest in zip(*columns, strict=True)
+            Sample(
+                int(number),
+                items,
+                effects,
+                level,
+                precision,
+                float(noise),
+                *(array if array is None else array[place] for array in resumed),
+            )
+            for place, (number, items, effects, level, precision, noise) in enumerate(zip(*columns, strict=True))
         ]
 
 
@@ -233,4 +262,4 @@ def _principal(
 
 
 _SOME_USERS = 64
-_ARRAYS = ("offsets", "design", "projection", "user_vectors", "doubt")
+_ARRAYS = ("offsets", "design", "ridge", "projection", "user_vectors", "doubt")

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from engine.data import ItemFeatures
+from engine.data import ItemFeatures, Scale
 from engine.errors import TrainingFailed
 from engine.models.bayesian_mf import BayesianMFModel
 from engine.models.gibbs import Prior
@@ -97,6 +97,24 @@ def test_intervals_cover_what_they_say():
     assert np.mean(off <= 1.9600) == pytest.approx(0.95, abs=0.015)
 
 
+def test_intervals_follow_the_shape_of_the_residuals():
+    """Three in four ratings are nearly exact and the rest far off: the middle is narrow, the tails are long."""
+    rng = np.random.default_rng(4)
+    users, items = np.divmod(np.flatnonzero(rng.random(300 * 100) < 0.5), 100)
+    noise = np.where(rng.random(len(users)) < 0.25, 12.0, 2.0) * rng.standard_normal(len(users))
+    rows = table(users, items, 50 + 8 * rng.standard_normal(300)[users] + noise, scale=Scale(-100, 200, None))
+    held_out = rng.random(len(rows)) < 0.1
+    train, test = rows.rows(~held_out), rows.rows(held_out)
+    model = trained(train, n_factors=2, epochs=40)
+    for level in (0.8, 0.95):
+        inside = []
+        for user, rated in by_user(test):
+            scores = model.score_users(np.array([user]))[0][rated]
+            low, high = model.interval(scores, int(train.user_counts[user]), rated, level)
+            inside.extend((low <= test.history(user)[1]) & (test.history(user)[1] <= high))
+        assert np.mean(inside) == pytest.approx(level, abs=0.035)
+
+
 def by_user(rows):
     for user in np.unique(rows.user_index):
         yield user, rows.history(user)[0]
@@ -129,6 +147,16 @@ def test_folding_in_is_the_conditional_mean_in_every_sample(model, data):
     folded = model.scores(model.fold_in(items, ratings))
     np.testing.assert_allclose(folded, model.mean + model.deviation * score, atol=2e-5)
     np.testing.assert_allclose(folded, model.scores(model.user_vector(7)), atol=2e-5)
+
+
+def test_what_was_rated_is_not_forgotten_by_an_item_that_follows_its_ratings(model, data):
+    users = np.flatnonzero(data[0].user_counts > 10)[:5]
+    raters = np.stack([model.user_vector(int(user)) for user in users])
+    before = model.scores(raters[0])
+    moved = model.refitted(3, raters, np.full(5, 5.0))
+    after = moved.scores(raters[0])
+    assert before[3] < after[3] < 6
+    np.testing.assert_array_equal(np.delete(after, 3), np.delete(before, 3))
 
 
 def test_kept_samples_are_even_and_without_the_first():
