@@ -6,6 +6,8 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from engine import resources
 from engine.confidence import Calibration
 from engine.data import Interactions, ItemFeatures, Scale
