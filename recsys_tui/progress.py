@@ -40,7 +40,8 @@ class Line:
         if not sys.stderr.isatty() and now - self._last < 1.0:
             return
         self._last = now
-        share = f"{state.bytes_done / state.bytes_total:4.0%}  " if state.bytes_total else ""
+        done, total = (state.rows, state.rows_total) if state.rows_total else (state.bytes_done, state.bytes_total)
+        share = f"{done / total:4.0%}  " if total else ""
         self.show(f"  {state.stage}  {share}{state.rows:,} rows  {state.rows_per_second:,.0f} rows/s")
 
     def epoch(self, data: dict[str, Any]) -> None:

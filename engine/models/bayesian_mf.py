@@ -21,6 +21,7 @@ from engine.errors import TrainingFailed, UnknownItem
 from engine.models.base import Epoch, TrainingFacts
 from engine.models.config import Config, setting
 from engine.models.sampled import SHAPE_AT, Sample, SampledModel, thinned
+from engine.models.self_check import SelfCheck
 
 if TYPE_CHECKING:
     from engine.models.gibbs import Side
@@ -49,6 +50,7 @@ class BayesianMFModel(SampledModel):
 
     _resumed: dict[str, NDArray[Any]] | None = None
     _sides: "tuple[Side, ...]" = ()  # users and items; none in a model that was loaded
+    _check: SelfCheck
     _noise_precision: float
     _least_noise: float
 
@@ -86,7 +88,9 @@ class BayesianMFModel(SampledModel):
         rank = self.config.n_factors or _rank(len(train))
         rng = np.random.default_rng([seed, 0])
         self._sides = start(train, rank, self.config.implicit, self.config.side_features, rng)
+        self._check = SelfCheck(train, self.mean, self.deviation)
         if self.epochs_done and self._resumed is not None:
+            self._check.moments = self._resumed["resume.check"].copy()
             for side, name in zip(self._sides, _SIDES, strict=True):
                 side.set_arrays(_under(f"resume.{name}.", self._resumed))
             self._noise_precision = float(self._resumed["resume.noise_precision"][0])
@@ -100,7 +104,7 @@ class BayesianMFModel(SampledModel):
         items.draw(users, self._noise_precision, rng)
         users.draw(items, self._noise_precision, rng)
         self._keep(number)
-        self._measure_shape(number, train)
+        self._check.add(number, users.vectors[:, : users.k], items.vectors[:, : users.k])
         squares = users.squares(items)
         if not np.isfinite(squares):
             raise TrainingFailed(
@@ -111,15 +115,13 @@ class BayesianMFModel(SampledModel):
         self._noise_precision = min(drawn, 1 / self._least_noise)
         return float(self.deviation * np.sqrt(squares / max(n_ratings, 1)))
 
-    def _measure_shape(self, number: int, train: Interactions) -> None:
-        """Average the quantiles of some rows' standardized residuals over the last dozen samples or so."""
-        users, items = self._sides
-        some = slice(None, None, -(-len(train) // _SHAPE_ROWS) or 1)
-        of_user, of_item = users.vectors[train.user_index[some]], items.vectors[train.item_index[some]]
-        predicted = of_user[:, 0] + of_item[:, 0] + np.einsum("nk,nk->n", of_user[:, 1:], of_item[:, 1:])
-        left = (train.ratings[some] - self.mean) / self.deviation - predicted
-        found = np.quantile(left, SHAPE_AT) / max(float(left.std()), 1e-9) if len(left) else np.zeros(len(SHAPE_AT))
-        self.shape = found if number == 1 else self.shape + _SHAPE_RATE * (found - self.shape)
+    def _shape(self) -> NDArray[np.float64]:
+        """Return the quantiles of residuals of left-out ratings in units of their spread."""
+        noise_precision = float(np.mean([sample.noise_precision for sample in self.samples]))
+        left = self.deviation * self._check.residuals(noise_precision)
+        for others, rows in self._check.by_count(self.facts.user_counts):
+            left[rows] /= self.spread(others, self._check.items[rows])
+        return np.quantile(left, SHAPE_AT) if len(left) else np.zeros(len(SHAPE_AT))
 
     def _keep(self, number: int) -> None:
         """Add the newest sample to the kept ones; an item without ratings is where its features put it."""
@@ -173,7 +175,10 @@ class BayesianMFModel(SampledModel):
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Return the samples, the linear model that they make, and the state of the chain."""
-        named = super().parameters() | {"resume.noise_precision": np.array([self._noise_precision])}
+        named = super().parameters()
+        if self._sides:
+            named["resume.noise_precision"] = np.array([self._noise_precision])
+            named["resume.check"] = self._check.moments.copy()
         for side, name in zip(self._sides, _SIDES, strict=False):
             named |= {f"resume.{name}.{key}": array for key, array in side.arrays().items()}
         return named
@@ -204,5 +209,3 @@ def _one_thread_each() -> Any:
 _RANKS = (15, 31)
 _LARGE = 300_000
 _SIDES = ("users", "items")
-_SHAPE_ROWS = 20_000
-_SHAPE_RATE = 0.1

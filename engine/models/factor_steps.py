@@ -100,7 +100,7 @@ def spectral_directions(
     scaled = left * of_user[train.user_index] * of_item[train.item_index]
     residuals = csr_array((scaled, train.item_index, train.indptr), shape=(train.n_users, train.n_items))
     across = residuals.T.tocsr()  # (n_items, n_users)
-    width = min(n_factors + _SPARE, train.n_users, train.n_items)
+    width = min(n_factors + SPARE, train.n_users, train.n_items)
     basis = rng.standard_normal((train.n_users, width), np.float32)
     for _ in range(_STEPS):
         basis, _ = np.linalg.qr(residuals @ (across @ basis))
@@ -242,5 +242,5 @@ def beside(whole: NDArray[np.float32], factors: NDArray[np.floating[Any]]) -> ND
 
 
 _RARE = 5.0
-_SPARE = 10  # extra columns of the subspace, which make its leading part accurate
+SPARE = 10  # extra columns of the subspace, which make its leading part accurate
 _STEPS = 2

@@ -28,10 +28,10 @@ from engine.models.feedback import CONFIDENCES, history_confidences, popularity_
 class ImplicitALSConfig(Config):
     """Settings of implicit ALS."""
 
-    n_factors: int = setting(128, "Length of the vectors of users and items.", low=1, high=2048)
-    regularization: float = setting(0.003, "λ: larger shrinks the vectors more.", low=1e-6, high=1e4)
+    n_factors: int = setting(96, "Length of the vectors of users and items.", low=1, high=2048)
+    regularization: float = setting(0.008, "λ: larger shrinks the vectors more.", low=1e-6, high=1e4)
     unobserved_weight: float = setting(
-        1.0, "α0: weight of every pair, rated or not; larger favours what is popular less.", low=1e-6, high=100.0
+        0.3, "α0: weight of every pair, rated or not; larger keeps scores of unrated items lower.", low=1e-6, high=100.0
     )
     frequency_exponent: float = setting(
         1.0, "ν: how much more those with many ratings are shrunk; 0 shrinks all alike.", low=0.0, high=1.0
@@ -42,7 +42,7 @@ class ImplicitALSConfig(Config):
         "liked 1 where it is not below the user's mean and 0 otherwise.",
         choices=CONFIDENCES,
     )
-    epochs: int = setting(12, "Passes over the ratings.", low=1, high=10_000)
+    epochs: int = setting(15, "Passes over the ratings.", low=1, high=10_000)
     solver: str = setting(
         "auto",
         "How a vector is found: exactly (cholesky), or improved by conjugate gradients (cg) or block by block "

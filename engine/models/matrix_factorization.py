@@ -23,6 +23,7 @@ from engine.models.base import Epoch
 from engine.models.config import Config, setting
 from engine.models.factor_model import FactorModel
 from engine.models.factor_steps import (
+    SPARE,
     Prepared,
     beside,
     beside_tastes,
@@ -89,9 +90,14 @@ class MatrixFactorizationModel(FactorModel):
             yield Epoch(number, self.config.epochs, losses, len(train))
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
-        """Return a forecast of the peak memory of training: the rows three times over, and seven sets of factors."""
-        factors: int = self.config.n_factors
-        return 54 * n_ratings + 28 * (n_users + n_items) * (factors + 11)
+        """Return a forecast of the peak memory of training: the rows, grouped both ways, and sets of vectors.
+
+        ALS is at its largest where it looks for the directions that it starts from.
+        """
+        config = self.config
+        sets = _SETS[config.solver] + config.svd_plus_plus
+        numbers = sets * (config.n_factors + SPARE) + (_OF_FEATURES if config.features else 0)  # a user or item
+        return int(_A_RATING * n_ratings + 4 * numbers * (n_users + n_items))
 
     def _advance(self, data: Prepared, number: int, rng: np.random.Generator) -> None:
         """Make one epoch: the first fits biases and tastes, the second adds factors, the others improve them."""
@@ -210,3 +216,6 @@ class MatrixFactorizationModel(FactorModel):
 
 
 _PATIENCE = 3
+_A_RATING = 52  # bytes at the peak: the rows, the same by item, and what is left of them
+_SETS = {"als": 12, "sgd": 5}  # float32 matrices as large as the factors at the peak
+_OF_FEATURES = 75  # float32 numbers at the peak for what catalogues usually have, about 25 genres and decades

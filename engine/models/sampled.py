@@ -9,6 +9,7 @@ of the vectors of all samples, one after the other. Samples are much alike, so t
 directions and cut to the first of these; the cut is part of the model, and fold-in and explanations go through it.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +70,7 @@ class SampledModel(LinearModel):
         samples: what is kept of the chain.
         projection: float32 (n_samples · k, d), from the users' vectors in all samples to the user's vector here.
         doubt: float32 (n_items,), variance of predictions that comes from not knowing the items.
-        shape: float64 (len(SHAPE_AT),), quantiles of residuals in units of their standard deviation.
+        shape: float64 (len(SHAPE_AT),), quantiles of residuals in units of their spread.
         mean, deviation: of the ratings.
     """
 
@@ -116,6 +117,11 @@ class SampledModel(LinearModel):
         moving = np.concatenate([self.offsets[:, None], self.design[:, 1:]], axis=1).var(axis=0, dtype=np.float64)
         self.ridge = noise / np.maximum(moving, 1e-6 * noise)
         self.doubt = self._doubt()
+        self.shape = self._shape()
+
+    @abstractmethod
+    def _shape(self) -> NDArray[np.float64]:
+        """Return the quantiles, at `SHAPE_AT`, of residuals in units of their spread."""
 
     def _doubt(self) -> NDArray[np.float32]:
         """Return the variance over the samples of predictions for each item, averaged over some users."""
@@ -211,7 +217,7 @@ class SampledModel(LinearModel):
         """Return the linear model and the samples; the users' vectors in each are needed to go on training only."""
         samples = self.samples
         named: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
-        named |= {"standard": np.array([self.mean, self.deviation]), "shape": self.shape}
+        named |= {"standard": np.array([self.mean, self.deviation])}
         for name in ("number", "items", "effects", "level", "precision", "noise_precision"):
             named[f"samples.{name}"] = np.stack([np.asarray(getattr(sample, name)) for sample in samples])
         for name in ("users", "expected"):
@@ -225,7 +231,6 @@ class SampledModel(LinearModel):
         for name in _ARRAYS:
             setattr(self, name, arrays[name])
         self.mean, self.deviation = arrays["standard"].tolist()
-        self.shape = arrays["shape"]
         names = ("number", "items", "effects", "level", "precision", "noise_precision")
         columns = [arrays[f"samples.{name}"] for name in names]
         resumed = [arrays.get(f"resume.samples.{name}") for name in ("users", "expected")]
@@ -262,4 +267,4 @@ def _principal(
 
 
 _SOME_USERS = 64
-_ARRAYS = ("offsets", "design", "ridge", "projection", "user_vectors", "doubt")
+_ARRAYS = ("offsets", "design", "ridge", "projection", "user_vectors", "doubt", "shape")

@@ -26,16 +26,18 @@ class Checkpoints:
         """True where a state was written, sound or not."""
         return (self._folder / "newest.json").exists()
 
-    def save(self, state: State, rows: str, *, now: bool = False) -> None:
-        """Write the state if the last one is older than five seconds, or `now`.
+    @property
+    def due(self) -> bool:
+        """True where the last state is older than five seconds; gathering a state has its price too."""
+        return time.monotonic() - self._written >= _LEAST_SECONDS
+
+    def save(self, state: State, rows: str) -> None:
+        """Write a state.
 
         Args:
             state: of the model between two epochs.
             rows: fingerprint of the training rows.
-            now: write it in any case.
         """
-        if not now and time.monotonic() - self._written < _LEAST_SECONDS:
-            return
         self._turn = 1 - self._turn
         target = self._folder / f"turn{self._turn}"
         facts = write_bundles(target, {"state": Bundle(state.arrays, state.extra | {"rows": rows})})

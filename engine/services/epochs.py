@@ -29,9 +29,9 @@ def train_epochs(
             yield Progress("epoch", _epoch_data(epoch, now - last))
         except GeneratorExit:  # cancelled here: a resumed run goes on from this epoch, not from an earlier one
             if checkpoints is not None:
-                checkpoints.save(model.state(), rows, now=True)
+                checkpoints.save(model.state(), rows)
             raise
-        if checkpoints is not None:
+        if checkpoints is not None and checkpoints.due:
             checkpoints.save(model.state(), rows)
         if request.time_limit and now - began >= request.time_limit:
             yield Progress(

@@ -41,7 +41,7 @@ def demo(session: Session) -> None:
     session.say(f"1  import {_sample().name}")
     imported = _import(services)
     session.say(f"   {imported['stored']:,} ratings stored, {imported['users']:,} users, {imported['items']:,} items")
-    session.say("2  train popularity, then mf, each measured on a fifth of the ratings that it has not seen")
+    session.say("2  train popularity, then mf, each measured on ratings it has not seen")
     runs = [_train(session, services, name, activate=name == "mf") for name in ("popularity", "mf")]
     session.say("3  recommend and explain")
     user = _somebody(services)

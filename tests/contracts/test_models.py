@@ -16,7 +16,11 @@ from engine.resources import thread_limit
 from tests.data import checkerboard, planted, rmse, table
 
 SMALL = {"n_factors": 4, "epochs": 4}
-VARIANTS = [("mf", {"solver": "sgd", "learning_rate": 0.05}), ("mf", {"early_stopping": True})]
+VARIANTS = [
+    ("mf", {"solver": "sgd", "learning_rate": 0.05}),
+    ("mf", {"early_stopping": True}),
+    ("mf", {"svd_plus_plus": True}),
+]
 CASES = [(name, {}) for name in MODELS] + VARIANTS
 
 

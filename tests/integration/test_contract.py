@@ -205,7 +205,7 @@ def test_formats_agree(db, name):
         for key in same:
             assert row[key] == line[key]
             assert cells[key] == safe(guard(str(row[key])))
-    if name != "jobs tail":  # which has lines to read for a pipe too
+    if name not in {"jobs tail", "doctor"}:  # lines to read for a pipe too; memory that is free from moment to moment
         assert call(db, *words).out == call(db, *words, "--format", "tsv").out
     drawn = call(db, *words, "--format", "table").out
     assert len(drawn.splitlines()) >= len(lines) + 2

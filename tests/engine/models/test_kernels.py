@@ -6,7 +6,7 @@ import pytest
 from engine.jit import over_rows
 from engine.kernels import Rows, Side, solve_rows
 from engine.kernels_sgd import descend
-from engine.kernels_sums import squared_errors
+from engine.kernels_sums import remainders, squared_errors, sum_members
 from engine.resources import thread_limit
 
 
@@ -74,6 +74,19 @@ def test_errors_and_doubts_of_a_row():
         left = rows.ratings[span] - side.offsets[others] - z @ v
         assert sums[row, 0] == pytest.approx(np.sum(left**2), rel=1e-4)
         assert sums[row, 1] == pytest.approx(np.sum(t * z**2 + s * v**2 + s * t), rel=1e-4)
+
+
+def test_what_another_part_leaves_and_sums_over_members():
+    rows, side, _ = problem()
+    vectors = np.random.default_rng(2).normal(size=(23, 19)).astype(np.float32)
+    left, sums = np.empty_like(rows.ratings), np.full((23, 19), np.nan, np.float32)
+    over_rows(remainders, rows.starts, rows, vectors, side.design, left)
+    over_rows(sum_members, rows.starts, rows, side.design, sums)
+    for row in range(23):
+        span = slice(rows.starts[row], rows.starts[row + 1])
+        z = side.design[rows.others[span]]
+        np.testing.assert_allclose(left[span], rows.ratings[span] - z @ vectors[row], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(sums[row], z.sum(axis=0), rtol=1e-4, atol=1e-4)
 
 
 def test_one_step_of_descent_by_hand():
