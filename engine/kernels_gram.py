@@ -68,18 +68,17 @@ def _add_product(builder: Any, first: Any, second: Any, total: Any) -> Any:
     return builder.fadd(builder.fmul(first, second, flags=_FUSED), total, flags=_FUSED)
 
 
-def _instructions(generate: Callable[..., None], n_arguments: int) -> Any:
-    """Make a function of addresses and sizes, callable from compiled code, out of what writes its instructions."""
+def _instructions(generate: Callable[..., None]) -> Any:
+    """Make a function of five addresses and sizes, callable from compiled code, from what writes its instructions."""
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Sequence[Any]) -> Any:
         generate(builder, _Memory(builder), *arguments)
         return context.get_dummy_value()
 
-    kinds = (types.uintp,) * n_arguments
-    names = ", ".join(f"_{number}" for number in range(n_arguments))
-    typed: dict[str, Any] = {"answer": (types.void(*kinds), code)}
-    exec(f"def typed(_typing, {names}): return answer", typed)  # noqa: S102  numba reads the number of arguments
-    return intrinsic(typed["typed"])
+    def typed(_typing: Any, _0: Any, _1: Any, _2: Any, _3: Any, _4: Any) -> Any:
+        return types.void(*(types.uintp,) * 5), code
+
+    return intrinsic(typed)
 
 
 def _tile(width: int) -> Any:
@@ -101,7 +100,7 @@ def _tile(width: int) -> Any:
             cell = builder.add(builder.mul(_INDEX(row), stride), _INDEX(LANES * column))
             memory.keep(builder.fadd(memory.vector(matrix, cell), builder.load(sums[row, column])), matrix, cell)
 
-    return _instructions(generate, 5)
+    return _instructions(generate)
 
 
 def _halved(builder: Any, first: Any, second: Any) -> Any:
@@ -144,14 +143,14 @@ def _combine(builder: Any, memory: _Memory, table: Any, numbers: Any, amounts: A
 
 _one_vector, _two_vectors = _tile(1), _tile(2)
 
-multiply_rows = _instructions(_multiply, 5)
+multiply_rows = _instructions(_multiply)
 """multiply_rows(table, numbers, vector, products, stride): products (GROUP,) become table[numbers] · vector.
 
 These two take addresses, since passing an array counts references at each call, which would cost as much as the work.
 Numbers are int32 (GROUP,), `stride` the width of the table, a multiple of LANES.
 """
 
-add_rows = _instructions(_combine, 5)
+add_rows = _instructions(_combine)
 """add_rows(table, numbers, amounts, result, stride): adds amounts (GROUP,) · table[numbers] to result (stride,)."""
 
 

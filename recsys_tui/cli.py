@@ -17,6 +17,7 @@ from recsys_tui.commands import (
     imports,
     jobs,
     machine,
+    measuring,
     rating,
     serving,
     training,
@@ -43,7 +44,7 @@ app = typer.Typer(
     recsys-tui demo                          all of it, on sample data
     """,
 )
-for group in (data, imports, training, jobs, versions, serving, rating, browse, machine, demo):
+for group in (data, imports, training, jobs, versions, measuring, serving, rating, browse, machine, demo):
     group.register(app)
 
 

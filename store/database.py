@@ -14,7 +14,7 @@ from store.gate import gate_of
 
 APPLICATION_ID = 0x52435355  # "RCSU", written to the header so that a stranger's file is recognised
 BUSY_SECONDS = 10.0
-_CACHE_KIB = 65_536
+CACHE_KIB = 65_536
 
 Connection = sqlite3.Connection  # for annotations: no other module imports sqlite3
 
@@ -261,6 +261,6 @@ class Database:
             f"PRAGMA journal_mode = {mode}",
             "PRAGMA synchronous = FULL",
             "PRAGMA foreign_keys = ON",
-            f"PRAGMA cache_size = -{_CACHE_KIB}",
+            f"PRAGMA cache_size = -{CACHE_KIB}",
             "PRAGMA temp_store = MEMORY",
         ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from store import errors
 from store.catalog import need_item
-from store.database import Connection, Database
+from store.database import CACHE_KIB, Connection, Database
 from store.scales import Acceptance, StoredScale, read_scale, shown, write_scale
 
 if TYPE_CHECKING:
@@ -210,7 +210,6 @@ def ensure_item_index(database: Database) -> None:
     with database.read() as db:
         if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'ratings_by_item'").fetchall():
             return
-        kept: int = db.execute("PRAGMA cache_size").fetchall()[0][0]
         db.execute("PRAGMA cache_spill = OFF")
         db.execute("PRAGMA cache_size = -4000000")
     try:
@@ -219,7 +218,7 @@ def ensure_item_index(database: Database) -> None:
     finally:
         with database.read() as db:
             db.execute("PRAGMA cache_spill = ON")
-            db.execute(f"PRAGMA cache_size = {kept}")
+            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
 
 def bump(db: Connection) -> int:

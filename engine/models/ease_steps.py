@@ -28,7 +28,7 @@ _RESIDUAL = 1e-3  # of the equations, above which single precision did not do
 
 
 class Columns(Protocol):
-    """Gives B[:, first:stop] = -P_ij / P_jj, zero on the diagonal."""
+    """Gives B[:, first:stop], zero on the diagonal."""
 
     def __call__(self, first: int, stop: int) -> Matrix:
         """Return a block of columns (n_items, stop - first)."""
@@ -63,7 +63,7 @@ def largest_weights(columns: Columns, n_items: int, keep: int, threads: int) -> 
 def user_factors(ratings: "csr_array", penalty: float) -> NDArray[np.float32]:
     """Return F = L⁻¹X transposed, float32 (n_items, n_users), with XXᵀ + λI = L Lᵀ.
 
-    By the matrix inversion lemma λP = I - FᵀF, so B_ij = f_i·f_j / (1 - |f_j|²): exact, and as small as X is narrow.
+    By the matrix inversion lemma λP = I - FᵀF, so -λP_ij = f_i·f_j and λP_jj = 1 - |f_j|²: exact, and small where X is.
 
     Args:
         ratings: X, weights (n_users, n_items).
@@ -97,13 +97,14 @@ def item_gram(ratings: "csr_array") -> Matrix:
     return gram
 
 
-def through_items(gram: Matrix, ratings: "csr_array", penalty: float, threads: int) -> Columns:
-    """Return the columns by factorizing XᵀX + λI in place.
+def through_items(gram: Matrix, ratings: "csr_array", penalty: float, exponent: float, threads: int) -> Columns:
+    """Return the columns -λP_ij / (λP_jj)^γ by factorizing XᵀX + λI in place.
 
     Args:
         gram: lower triangle of XᵀX (n_items, n_items); it is overwritten.
         ratings: X (n_users, n_items), to check the result with.
         penalty: λ.
+        exponent: γ.
         threads: how many work at once.
 
     Raises:
@@ -126,7 +127,7 @@ def through_items(gram: Matrix, ratings: "csr_array", penalty: float, threads: i
         diagonal = np.arange(stop - first)
         own = block[diagonal + first, diagonal].copy()
         block[diagonal + first, diagonal] = 0.0
-        block /= -own
+        block *= -penalty * (penalty * own) ** -exponent
         return block
 
     return columns

@@ -89,22 +89,27 @@ class SparseWeights:
 
 
 class FactorWeights:
-    """B_ji = f_j·f_i / (1 - |f_i|²) for j ≠ i.
+    """B_ji = f_j·f_i gain_i for j ≠ i.
 
     Attributes:
         factors: float32 (n_items, n_users), f.
+        gains: float32 (n_items,).
     """
 
-    def __init__(self, factors: NDArray[np.float32]) -> None:
-        self.factors = factors
+    def __init__(self, factors: NDArray[np.float32], gains: NDArray[np.float32]) -> None:
+        self.factors, self.gains = factors, gains
         self._own = np.einsum("ik,ik->i", factors, factors)  # |f_i|²
-        self._gain = 1 / (1 - self._own)
+
+    @classmethod
+    def of(cls, factors: NDArray[np.float32], exponent: float) -> Self:
+        """Take factors, with gain_i = (1 - |f_i|²)^-γ."""
+        return cls(factors, (1 - np.einsum("ik,ik->i", factors, factors)) ** np.float32(-exponent))
 
     def scores(self, items: Items, given: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return Σ_j x_j B_ji of all items i (n_items,)."""
         products = self.factors @ (given @ self.factors[items])
         products[items] -= given * self._own[items]
-        scores: NDArray[np.float32] = products * self._gain
+        scores: NDArray[np.float32] = products * self.gains
         return scores
 
     def scores_of_many(self, histories: "csr_array") -> NDArray[np.float32]:
@@ -112,21 +117,21 @@ class FactorWeights:
         scores: NDArray[np.float32] = (histories @ self.factors) @ self.factors.T
         users = np.repeat(np.arange(histories.shape[0]), np.diff(histories.indptr))
         scores[users, histories.indices] -= histories.data * self._own[histories.indices]
-        scores *= self._gain
+        scores *= self.gains
         return scores
 
     def towards(self, item: int, items: Items) -> NDArray[np.float64]:
         """Return B_ji of the given items j towards one item i, (len(items),)."""
         products = self.factors[items].astype(np.float64) @ self.factors[item]
-        return np.where(items == item, 0.0, products * self._gain[item])
+        return np.where(items == item, 0.0, products * self.gains[item])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the factors."""
-        return {"factors": self.factors}
+        """Return both arrays by name."""
+        return {"factors": self.factors, "gains": self.gains}
 
 
 def restored(arrays: dict[str, NDArray[Any]]) -> ItemWeights:
     """Make weights again from what `arrays` gave, in either form."""
     if "factors" in arrays:
-        return FactorWeights(arrays["factors"])
+        return FactorWeights(arrays["factors"], arrays["gains"])
     return SparseWeights(arrays["starts"], arrays["others"], arrays["weights"])

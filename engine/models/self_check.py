@@ -1,7 +1,7 @@
 """How far predictions are off on ratings that were left out, estimated without leaving any out.
 
-In the posterior of a linear model with normal noise of precision τ, a rating that is predicted with mean m and variance
-v was predicted, by all the others alone, with the residual (r - m) / (1 - τ v). Both come from the samples of the chain.
+In the posterior of a linear model with normal noise of precision τ, a rating that is predicted with mean m and
+variance v is off by (r - m) / (1 - τ v) where it is predicted by all the others alone. The samples give m and v.
 
 Source: Gelfand, Dey, Chang 1992, "Model determination using predictive distributions", for normal noise.
 """
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from engine.data import Interactions
 
 _ROWS = 20_000
-_SLOWEST = 0.02  # the weight of a sample never falls below it, so that the first ones are forgotten
+_HASTE = 3  # the weight of sample m grows like m², so that the first ones are forgotten soon
+_SLOWEST = 0.02
 _MOST_LEVERAGE = 0.8
 
 
@@ -37,7 +38,7 @@ class SelfCheck:
         """Take sample `number` into account; vectors (·, k) are (bias, factors)."""
         p, q = users[self.users], items[self.items]
         change = p[:, 0] + q[:, 0] + np.einsum("nk,nk->n", p[:, 1:], q[:, 1:]) - self.moments[0]
-        rate = max(1 / number, _SLOWEST)
+        rate = max(min(_HASTE / number, 1.0), _SLOWEST)
         self.moments[0] += rate * change
         self.moments[1] = (1 - rate) * (self.moments[1] + rate * change**2)
 

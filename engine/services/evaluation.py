@@ -14,6 +14,7 @@ from engine.intervals import bootstrap, interval
 from engine.metrics import DEFAULT, Metric, metric
 from engine.metrics.base import pair_keys
 from engine.models.base import TrainingFacts
+from engine.splits import split
 from store.artifacts import Bundle
 from store.errors import DataRefused
 from store.registry import ModelVersion
@@ -87,6 +88,25 @@ class EvaluationService:
             )
         protocol = {"split": "outside", "test_rows": len(test), "unknown_rows": unknown}
         return _plain(Evaluated(snapshot.version.name, protocol, evaluate(snapshot.model, stored, test)))
+
+    def report_split(self, version: str, how: str, test: float, seed: int) -> dict[str, Any]:
+        """Measure a version on the rows that another split of today's ratings holds out.
+
+        Raises:
+            DataRefused: the version was trained on some of these rows.
+        """
+        found = self._services.registry.resolve(version)
+        seen, held_out = self._rows(found)
+        model = self._services.manager.snapshot(found.name).model
+        parts = split(aligned(self._services.training.load_data(), model.facts), how, test=test, seed=seed)
+        leaked = int((~np.isin(pair_keys(parts.test), pair_keys(held_out))).sum())
+        own = found.protocol
+        if leaked:
+            raise DataRefused(
+                f"{found.name} was trained on {leaked} of the {len(parts.test)} rows that this split holds out",
+                hint=f"its own split: --split {own['split']} --test {own['test']} --seed {own['seed']}; or train anew",
+            )
+        return _plain(Evaluated(found.name, parts.protocol, evaluate(model, seen, parts.test)))
 
     def paired(self, version: str, other: str, metric_name: str) -> Difference:
         """Compare two versions by a metric on the same users: the difference of the first from the second.

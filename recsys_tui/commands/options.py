@@ -9,6 +9,7 @@ from store.errors import UsageRefused
 User = Annotated[str, typer.Argument(help="User id, exactly as in the data.")]
 Item = Annotated[str, typer.Argument(help="Item id, exactly as in the data.")]
 Version = Annotated[str, typer.Option("--version", help="v<n>, active, latest, best or previous.")]
+VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="v<n>, active, latest, best or previous.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows in a page.")]
 After = Annotated[str, typer.Option("--after", help="Begin after this id: the last one of the page before.")]
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}

@@ -1,11 +1,12 @@
-"""Commands on versions and their figures: models, evaluate, metrics."""
+"""Commands on versions: models."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from recsys_tui import render
+from recsys_tui.commands.measuring import protocol_words
+from recsys_tui.commands.options import VersionName
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from store.registry import ModelVersion
 
 MODELS = typer.Typer(rich_markup_mode=None, help="The registry of trained versions.", no_args_is_help=True)
-METRICS = typer.Typer(rich_markup_mode=None, help="What the figures mean.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(metavar="VERSION", help="v<n>, active, latest, best or previous.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,10 +26,6 @@ def register(app: typer.Typer) -> None:
     command(MODELS, "verify")(verify)
     command(MODELS, "label")(label)
     app.add_typer(MODELS, name="models")
-    command(app, "evaluate", lists=True)(evaluate)
-    command(METRICS, "list", lists=True)(list_metrics)
-    command(METRICS, "explain")(explain_metric)
-    app.add_typer(METRICS, name="metrics")
 
 
 def list_versions(session: Session) -> None:
@@ -57,7 +52,7 @@ def list_versions(session: Session) -> None:
     session.rows(rows, columns, empty="no versions yet: recsys-tui train mf --activate")
 
 
-def show(session: Session, name: Name = "active") -> None:
+def show(session: Session, name: VersionName = "active") -> None:
     """Show one version: data, settings, figures.
 
     \b
@@ -68,7 +63,7 @@ def show(session: Session, name: Name = "active") -> None:
     session.document(facts, title=f"{facts['version']} {facts['model_type']}", shown=_for_people(facts))
 
 
-def activate(session: Session, name: Name) -> None:
+def activate(session: Session, name: VersionName) -> None:
     """Serve a version from now on; `rollback` undoes it.
 
     \b
@@ -99,7 +94,7 @@ def rollback(session: Session) -> None:
 
 
 def delete(
-    session: Session, name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+    session: Session, name: VersionName, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
     """Delete a version and its files; the active one is refused.
 
@@ -149,7 +144,7 @@ def verify(session: Session, name: Annotated[str, typer.Argument(metavar="[VERSI
     )
 
 
-def label(session: Session, name: Name, text: Annotated[str, typer.Argument(help="A short text.")]) -> None:
+def label(session: Session, name: VersionName, text: Annotated[str, typer.Argument(help="A short text.")]) -> None:
     """Give a version a short text of your own.
 
     \b
@@ -158,55 +153,6 @@ def label(session: Session, name: Name, text: Annotated[str, typer.Argument(help
     registry = session.services.registry
     version = registry.label(registry.resolve(name).id, text)
     session.document({"version": version.name, "label": version.label})
-
-
-def evaluate(
-    session: Session,
-    name: Name = "active",
-    *,
-    on: Annotated[
-        Path | None, typer.Option("--on", help="A file of test ratings, none of them in the database.")
-    ] = None,
-) -> None:
-    """Measure a version on held-out ratings.
-
-    On its own held-out rows, or on a file; each figure comes with its 95% interval.
-
-    \b
-    recsys-tui evaluate active
-    recsys-tui evaluate v7 --on test.csv --json
-    See also: metrics explain
-    """
-    service = session.services.evaluation
-    report = service.generate_report(name) if on is None else service.report_on(name, _test_rows(on))
-    if session.as_json:
-        session.document(report)
-        return
-    rows = [{"metric": metric} | figures for metric, figures in report["metrics"].items()]
-    session.say(f"{report['version']} on {report['users']:,} users: {_protocol(report['protocol'])}")
-    session.rows(rows, ["metric", "value", Column("low", "95% low"), Column("high", "95% high")])
-
-
-def list_metrics(session: Session) -> None:
-    """List the metrics.
-
-    \b
-    recsys-tui metrics list
-    """
-    session.rows(_definitions(), ["metric", "better", Column("sentence", "what it says", wraps=True)])
-
-
-def explain_metric(session: Session, name: Annotated[str, typer.Argument(metavar="METRIC")]) -> None:
-    """Say what a metric measures: in words and as a formula.
-
-    \b
-    recsys-tui metrics explain ndcg@10
-    """
-    from engine.metrics import metric
-
-    found = _definition(metric(name))
-    shown = {key.replace("_", " "): value for key, value in found.items() if value}
-    session.document({"metric": name} | found, title=name, shown=shown)
 
 
 def version_facts(version: "ModelVersion") -> dict[str, Any]:
@@ -235,7 +181,7 @@ def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
         "state": facts["state"],
         "trained": f"{render.minute(facts['trained_at'])} UTC",
         "on": f"{data['n_ratings']:,} ratings of {data['n_users']:,} users on {data['n_movies']:,} items",
-        "measured": _protocol(facts["protocol"]),
+        "measured": protocol_words(facts["protocol"]),
         "settings": ", ".join(settings) or "none",
         "size": render.size(facts["bytes"]),
     }
@@ -247,46 +193,3 @@ def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
 def _in_short(facts: dict[str, Any]) -> dict[str, Any]:
     figures = {name: render.number(facts["metrics"][name]) for name in ("rmse", "ndcg@10") if name in facts["metrics"]}
     return {"model": facts["model_type"], "trained": f"{render.minute(facts['trained_at'])} UTC"} | figures
-
-
-def _protocol(protocol: dict[str, Any]) -> str:
-    """Say in words which rows a version was measured on."""
-    if protocol["split"] == "outside":
-        return (
-            f"{protocol['test_rows']:,} ratings of a file, {protocol['unknown_rows']:,} more of unknown users or items"
-        )
-    if not protocol.get("test_rows"):
-        return "not measured: no rows were held out"
-    share = f"{protocol['split']}, {protocol['test']:.0%}, seed {protocol['seed']}"
-    words = f"{protocol['test_rows']:,} rows held out ({share})"
-    return words + (", then fitted on all" if protocol.get("full") else "")
-
-
-def _definitions() -> list[dict[str, Any]]:
-    from engine.metrics import METRICS, metric
-
-    return [{"metric": name} | _definition(metric(name)) for name in METRICS]
-
-
-def _definition(found: Any) -> dict[str, Any]:
-    return {
-        "sentence": found.sentence,
-        "better": found.better,
-        "formula": found.formula,
-        "source": found.source,
-        "empty_case": found.empty_case,
-    }
-
-
-def _test_rows(path: Path) -> list[tuple[str, str, float]]:
-    """Read ratings with the importers, by way of a database that is thrown away."""
-    import tempfile
-
-    from store import ratings
-    from store.database import Database
-    from store.importers.pipeline import import_source
-
-    with tempfile.TemporaryDirectory() as folder:
-        database = Database(Path(folder) / "test-rows.db")
-        import_source(database, str(path))
-        return [(row.user, row.item, row.rating) for row in ratings.all_rows(database)]

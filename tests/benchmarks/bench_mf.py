@@ -11,7 +11,7 @@ from engine.models import model_class
 from tests.data import planted, rmse
 
 SEEDS = (0, 1, 2)
-MODELS = [("popularity", {}), ("content", {}), ("mf", {}), ("mf", {"solver": "sgd"})]
+MODELS = [("popularity", {}), ("content", {}), ("mf", {}), ("mf", {"solver": "sgd"}), ("mf", {"svd_plus_plus": "true"})]
 
 
 def latest_small(folder: Path, seed: int) -> tuple[Interactions, Interactions]:
@@ -52,7 +52,7 @@ def run() -> dict[str, float]:
     small = {seed: latest_small(folder, seed) for seed in SEEDS}
     large = planted(6040, 3706, 1_000_209, rank=20, strength=0.5, noise=0.75, scale=Scale(1, 5, 1))
     for name, settings in MODELS:
-        label = " ".join([name, *settings.values()])
+        label = " ".join([name, *(f"{setting}={value}" for setting, value in settings.items())])
         measured(name, settings, *planted())
         outcomes = [measured(name, settings, *small[seed]) for seed in SEEDS]
         for seed, (error, _) in zip(SEEDS, outcomes, strict=True):

@@ -9,9 +9,11 @@ import pytest
 
 from engine.data import ItemFeatures, Scale
 from engine.errors import TrainingFailed
+from engine.models.base import Uncertain
 from engine.models.bayesian_mf import BayesianMFModel
 from engine.models.gibbs import Prior
 from engine.models.sampled import Sample, thinned
+from engine.models.self_check import SelfCheck
 from tests.data import checkerboard, planted, rmse, table
 
 
@@ -90,11 +92,12 @@ def test_the_average_is_better_than_its_last_sample(data):
 def test_intervals_cover_what_they_say():
     train, test = planted(n_ratings=20_000, seed=3)
     model = trained(train, n_factors=3, epochs=60)
+    assert isinstance(model, Uncertain)
+    for level, tolerance in ((0.8, 0.03), (0.95, 0.015)):
+        assert covered(model, train, test, level) == pytest.approx(level, abs=tolerance)
     scores = np.concatenate([model.score_users(np.array([user]))[0][items] for user, items in by_user(test)])
     spread = np.concatenate([model.spread(int(train.user_counts[user]), items) for user, items in by_user(test)])
-    off = np.abs(test.ratings - scores) / spread
-    assert np.mean(off <= 1.2816) == pytest.approx(0.80, abs=0.03)
-    assert np.mean(off <= 1.9600) == pytest.approx(0.95, abs=0.015)
+    assert np.std((test.ratings - scores) / spread) == pytest.approx(1, abs=0.06)
 
 
 def test_intervals_follow_the_shape_of_the_residuals():
@@ -107,17 +110,34 @@ def test_intervals_follow_the_shape_of_the_residuals():
     train, test = rows.rows(~held_out), rows.rows(held_out)
     model = trained(train, n_factors=2, epochs=40)
     for level in (0.8, 0.95):
-        inside = []
-        for user, rated in by_user(test):
-            scores = model.score_users(np.array([user]))[0][rated]
-            low, high = model.interval(scores, int(train.user_counts[user]), rated, level)
-            inside.extend((low <= test.history(user)[1]) & (test.history(user)[1] <= high))
-        assert np.mean(inside) == pytest.approx(level, abs=0.035)
+        assert covered(model, train, test, level) == pytest.approx(level, abs=0.03)
+
+
+def covered(model, train, test, level):
+    """The share of held-out ratings within their interval."""
+    inside = 0
+    for user, items in by_user(test):
+        scores, ratings = model.score_users(np.array([user]))[0][items], test.history(user)[1]
+        low, high = model.interval(scores, int(train.user_counts[user]), items, level)
+        inside += np.sum((low <= ratings) & (ratings <= high))
+    return inside / len(test)
 
 
 def by_user(rows):
     for user in np.unique(rows.user_index):
         yield user, rows.history(user)[0]
+
+
+def test_left_out_residuals_are_those_of_a_model_that_was_not_given_the_rating():
+    """For one user's bias under a flat prior: the mean of the others."""
+    ratings = np.array([1.0, 2.0, 4.0, 5.0, 3.5])
+    rows = table([0] * 5, range(5), ratings)
+    check, rng = SelfCheck(rows, 0.0, 1.0), np.random.default_rng(0)
+    for number in range(1, 40_000):
+        bias = np.array([[rng.normal(ratings.mean(), 5**-0.5), 0.0]], np.float32)
+        check.add(number, bias, np.zeros((5, 2), np.float32))
+    wanted = ratings - (ratings.sum() - ratings) / 4
+    np.testing.assert_allclose(check.residuals(1.0), wanted, atol=0.3)
 
 
 def test_doubt_shrinks_with_what_is_known(model, data):
