@@ -13,7 +13,7 @@ def problem(n_rows=25, n_others=40, d=16, few=8, seed=0):
     """Rows of 0 to n_others ratings, so that both ways to draw occur, and rows without any."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, n_others + 1, n_rows)
-    lengths[:5] = 0, 1, few, few + 1, n_others
+    lengths[:5] = 0, 1, few, min(few + 1, n_others), n_others
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     others = np.concatenate([np.sort(rng.permutation(n_others)[:n]) for n in lengths]).astype(np.int32)
     rows = Rows(starts, others, rng.normal(0, 1, len(others)).astype(np.float32))

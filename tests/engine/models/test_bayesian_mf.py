@@ -9,7 +9,7 @@ import pytest
 
 from engine.data import ItemFeatures, Scale
 from engine.errors import TrainingFailed
-from engine.models.base import Uncertain
+from engine.models.abilities import Uncertain
 from engine.models.bayesian_mf import BayesianMFModel
 from engine.models.gibbs import Prior
 from engine.models.sampled import Sample, thinned
