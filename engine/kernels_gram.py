@@ -57,7 +57,7 @@ class _Memory:
         builder = self._builder
         builder.store(value, builder.bitcast(self.at(address, offset), value.type.as_pointer()), align=4)
 
-    def rows(self, table: Any, numbers: Any, stride: Any) -> list[Any]:
+    def rows(self, numbers: Any, stride: Any) -> list[Any]:
         """Return the offsets of GROUP rows of a table whose numbers (int32) stand one after the other."""
         builder = self._builder
         loaded = [builder.load(self.at(numbers, _INDEX(row), ir.IntType(32))) for row in range(GROUP)]
@@ -112,7 +112,7 @@ def _halved(builder: Any, first: Any, second: Any) -> Any:
 
 def _multiply(builder: Any, memory: _Memory, table: Any, numbers: Any, vector: Any, products: Any, stride: Any) -> None:
     """Store the products of GROUP rows of a table with a vector."""
-    rows = memory.rows(table, numbers, stride)
+    rows = memory.rows(numbers, stride)
     sums = [cgutils.alloca_once_value(builder, _VECTOR(None)) for _ in rows]
     with cgutils.for_range(builder, builder.udiv(stride, _INDEX(LANES))) as loop:
         column = builder.mul(loop.index, _INDEX(LANES))
@@ -130,7 +130,7 @@ def _multiply(builder: Any, memory: _Memory, table: Any, numbers: Any, vector: A
 
 def _combine(builder: Any, memory: _Memory, table: Any, numbers: Any, amounts: Any, result: Any, stride: Any) -> None:
     """Add the sum of GROUP rows of a table, each times an amount, to a vector."""
-    rows = memory.rows(table, numbers, stride)
+    rows = memory.rows(numbers, stride)
     times = [memory.number(amounts, row) for row in range(GROUP)]
     with cgutils.for_range(builder, builder.udiv(stride, _INDEX(LANES))) as loop:
         column = builder.mul(loop.index, _INDEX(LANES))

@@ -23,8 +23,8 @@ from engine.kernels_gram import GROUP, LANES, add_gram, add_rows, multiply_rows
 
 for _name in ("spotrf", "spotrs"):
     llvmlite.binding.add_symbol(f"engine_{_name}", get_cython_function_address("scipy.linalg.cython_lapack", _name))
-_spotrf = types.ExternalFunction("engine_spotrf", types.void(*[types.uintp] * 5))
-_spotrs = types.ExternalFunction("engine_spotrs", types.void(*[types.uintp] * 8))
+_spotrf: Any = types.ExternalFunction("engine_spotrf", types.void(*[types.uintp] * 5))
+_spotrs: Any = types.ExternalFunction("engine_spotrs", types.void(*[types.uintp] * 8))
 
 _CHUNK = 128  # observed pairs whose vectors are gathered at a time; at 64 factors they fill a first-level cache
 
@@ -180,7 +180,7 @@ def solve_by_gradients(
 
 
 @_compiled
-def solve_by_blocks(
+def solve_by_blocks(  # noqa: C901  one kernel: a call inside its loops would cost more than the reader
     span: tuple[int, int],
     rows: Rows,
     fixed: Fixed,

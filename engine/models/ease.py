@@ -7,7 +7,8 @@ without its diagonal. Between the two the items that many have rated are pushed 
 rows of every kind tried.
 
 x_uj is the weight of a rating by the rule `confidence`. Where all of B would be large only its largest weights are
-kept. What the model knows of a user is their history itself, so folding in is reading it, and the weights are the explanation.
+kept. What the model knows of a user is their history itself, so folding in is reading it, and the weights are the
+explanation.
 
 Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data".
 """

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from scipy.sparse import coo_array, csr_array
 
 Matrix = NDArray[np.floating[Any]]
-Work, Done = TypeVar("Work"), TypeVar("Done")
+Work = TypeVar("Work")
+Done = TypeVar("Done")
 
 BLOCK = 256
 """Columns that are computed together."""

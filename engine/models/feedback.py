@@ -17,7 +17,8 @@ def confidences(
 ) -> NDArray[np.float32]:
     """Return the weights (n,) of ratings as interactions.
 
-    equal: 1. rating: from 0.2 at the low end of the scale to 1 at the high end. liked: 1 from the user's mean on, else 0.
+    equal: 1. rating: from 0.2 at the low end of the scale to 1 at the high end. liked: 1 from the user's mean on,
+    else 0.
 
     Args:
         rule: one of `CONFIDENCES`.

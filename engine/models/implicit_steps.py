@@ -79,7 +79,7 @@ class Alternation:
         across: NDArray[np.integer[Any]],
     ) -> Vectors:
         """Return λ (C + α0 n)^ν of each row of a side, n of the other side having ratings."""
-        sums = np.bincount(index, weights, len(counts))
+        sums = np.bincount(index, weights, len(counts)).astype(np.float64)
         return ridge_of(self._config, sums, int(np.count_nonzero(across)))
 
 

@@ -75,7 +75,8 @@ class SparseWeights:
         """Return B_ji of the given items j towards one item i, (len(items),)."""
         places, lengths = self._places(items)
         there = self.others[places] == item
-        return np.bincount(np.repeat(np.arange(len(items)), lengths)[there], self.weights[places[there]], len(items))
+        owners = np.repeat(np.arange(len(items)), lengths)[there]
+        return np.bincount(owners, self.weights[places[there]], len(items)).astype(np.float64)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the three arrays by name."""
@@ -103,7 +104,8 @@ class FactorWeights:
     @classmethod
     def of(cls, factors: NDArray[np.float32], exponent: float) -> Self:
         """Take factors, with gain_i = (1 - |f_i|²)^-γ."""
-        return cls(factors, (1 - np.einsum("ik,ik->i", factors, factors)) ** np.float32(-exponent))
+        left = 1 - np.einsum("ik,ik->i", factors, factors, dtype=np.float64)
+        return cls(factors, (np.maximum(left, _LEAST) ** -exponent).astype(np.float32))
 
     def scores(self, items: Items, given: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return Σ_j x_j B_ji of all items i (n_items,)."""
@@ -135,3 +137,6 @@ def restored(arrays: dict[str, NDArray[Any]]) -> ItemWeights:
     if "factors" in arrays:
         return FactorWeights(arrays["factors"], arrays["gains"])
     return SparseWeights(arrays["starts"], arrays["others"], arrays["weights"])
+
+
+_LEAST = 1e-7  # what rounding leaves of 1 - |f|² where it is nearly nothing

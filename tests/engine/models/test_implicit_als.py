@@ -1,0 +1,140 @@
+"""Implicit ALS: its fold-in, its solvers, its rules for what a rating is worth."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.errors import EngineError, SettingRefused
+from engine.models.feedback import confidences
+from engine.models.implicit_als import ImplicitALS
+from tests.data import checkerboard, planted, table
+
+
+def trained(train, seed=42, **options):
+    model = ImplicitALS(**options)
+    epochs = list(model.fit_epochs(train, seed=seed))
+    return model, epochs
+
+
+@pytest.fixture(scope="module")
+def liked():
+    """Two tastes: each user rated half of the 20 even or odd items, as the user's parity is."""
+    rng = np.random.default_rng(3)
+    users, items = np.nonzero((np.arange(60)[:, None] + np.arange(40)) % 2 == 0)
+    kept = rng.random(len(users)) < 0.5
+    return table(users[kept], items[kept], np.full(kept.sum(), 4.0), n_users=60, n_items=40)
+
+
+def loss(model, train):
+    """The loss of the docstring, in float64, over everything."""
+    config, p, q = model.config, model.user_vectors.astype(np.float64), model.design.astype(np.float64)
+    seen = train.csr().toarray() != 0
+    scores = p @ q.T
+    n_users, n_items = (int((counts > 0).sum()) for counts in (train.user_counts, train.item_counts))
+    ridges = [
+        config.regularization * (counts + config.unobserved_weight * n) ** config.frequency_exponent
+        for counts, n in ((train.user_counts, n_items), (train.item_counts, n_users))
+    ]
+    penalty = ridges[0] @ (p**2).sum(1) + ridges[1] @ (q**2).sum(1)
+    return (((1 - scores) ** 2)[seen].sum() + config.unobserved_weight * (scores**2).sum() + penalty) / seen.sum()
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg", "subspace"])
+def test_the_loss_is_the_one_written_down_and_falls(solver):
+    train, _ = planted()
+    model = ImplicitALS(solver=solver, n_factors=20, epochs=5)
+    losses = []
+    for epoch in model.fit_epochs(train):
+        assert epoch.losses["train"] == pytest.approx(loss(model, train), rel=1e-4)
+        losses.append(epoch.losses["train"])
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] < 1
+
+
+def test_solvers_agree(liked):
+    found = {
+        solver: trained(liked, solver=solver, n_factors=20, epochs=60, regularization=0.05)[0].score_users(np.arange(60))
+        for solver in ("cholesky", "cg", "subspace")
+    }
+    np.testing.assert_allclose(found["cg"], found["cholesky"], atol=1e-3)
+    np.testing.assert_allclose(found["subspace"], found["cholesky"], atol=1e-3)
+
+
+@settings(max_examples=100)
+@given(
+    solver=st.sampled_from(["cholesky", "cg", "subspace"]),
+    n_factors=st.integers(1, 70),
+    confidence=st.sampled_from(["equal", "rating", "liked"]),
+    exponent=st.floats(0, 1),
+    weight=st.floats(0.01, 3),
+    seed=st.integers(0, 50),
+)
+def test_a_stored_vector_is_the_fold_in_of_the_users_ratings(solver, n_factors, confidence, exponent, weight, seed):
+    train, _ = planted(60, 40, 900, seed=seed % 3)
+    model, _ = trained(
+        train,
+        seed=seed,
+        solver=solver,
+        n_factors=n_factors,
+        confidence=confidence,
+        frequency_exponent=exponent,
+        unobserved_weight=weight,
+        regularization=0.5,
+        epochs=2,
+    )
+    for user in range(0, train.n_users, 5):
+        np.testing.assert_allclose(model.fold_in(*train.history(user)), model.user_vector(user), atol=1e-5)
+
+
+def test_ranks_what_the_taste_says_first(liked):
+    model, _ = trained(liked, n_factors=2, regularization=0.05)
+    scores = model.score_users(np.arange(60))
+    parity = np.arange(60)[:, None] % 2 == np.arange(40) % 2
+    assert scores[parity].min() > scores[~parity].max()
+
+
+@pytest.mark.parametrize("confidence", ["rating", "liked"])
+def test_ratings_count_where_the_rule_says_so(confidence):
+    """On the checkerboard everybody rated everything but the diagonal: only the ratings tell tastes apart."""
+    board = checkerboard()
+    model, _ = trained(board, n_factors=2, confidence=confidence, unobserved_weight=0.5, regularization=0.05)
+    scores = model.score_users(np.arange(20))
+    diagonal = np.arange(20)
+    assert (scores[diagonal, diagonal] > scores[diagonal, (diagonal + 1) % 20]).all()
+
+
+def test_weights_of_ratings():
+    ratings, scale = np.array([0.5, 2.75, 5.0]), table([0], [0], [1]).scale
+    np.testing.assert_allclose(confidences("equal", ratings, 3.0, scale), [1, 1, 1])
+    np.testing.assert_allclose(confidences("rating", ratings, 3.0, scale), [0.2, 0.6, 1])
+    np.testing.assert_allclose(confidences("liked", ratings, 2.75, scale), [0, 1, 1])
+
+
+def test_a_user_of_whom_nothing_is_known_gets_what_is_popular():
+    train, _ = planted()
+    model, _ = trained(train, n_factors=4, epochs=1)
+    scores = model.scores(model.cold_vector())
+    assert train.item_counts[np.argmax(scores)] == train.item_counts.max()
+    assert scores.max() <= np.float32(1e-6)
+
+
+def test_predicts_no_ratings():
+    train, _ = planted()
+    model, _ = trained(train, n_factors=4, epochs=1)
+    with pytest.raises(EngineError, match="ranks"):
+        model.ratings(model.user_vector(0))
+
+
+def test_settings_out_of_range_are_refused_by_name():
+    with pytest.raises(SettingRefused) as refused:
+        ImplicitALS(solver="magic")
+    assert "subspace" in refused.value.hint
+
+
+def test_a_large_model_is_solved_by_gradients_and_a_small_one_exactly():
+    from engine.models.implicit_steps import chosen_solver
+
+    assert chosen_solver(ImplicitALS(n_factors=64).config, 100_000) == "cholesky"
+    assert chosen_solver(ImplicitALS(n_factors=64).config, 1_000_000) == "cg"
+    assert chosen_solver(ImplicitALS(n_factors=64, solver="subspace").config, 1_000_000) == "subspace"
