@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.kernels import Rows, _compiled
+from engine.jit import compiled
+from engine.kernels import Rows
 
 
-@_compiled
+@compiled
 def count_together(span: tuple[int, int], by_item: Rows, by_user: Rows, gram: NDArray[np.floating]) -> None:
     """Fill the rows i of a span of gram (n_items, n_items), up to the diagonal, with Σ_u w_ui w_uj; it holds zeros."""
     for item in range(span[0], span[1]):

@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from engine.kernels import _compiled
+from engine.jit import compiled
 
 LANES = 16
 """Matrices here are a multiple of this many float32 numbers wide; narrower registers take two or four for it."""
@@ -154,7 +154,7 @@ add_rows = _instructions(_combine)
 """add_rows(table, numbers, amounts, result, stride): adds amounts (GROUP,) · table[numbers] to result (stride,)."""
 
 
-@_compiled
+@compiled
 def add_gram(matrix: NDArray[np.float32], block: NDArray[np.float32], n: int) -> None:
     """Add blockᵀ block of its first n rows to the lower triangle of matrix; some cells above it change too."""
     stride = block.shape[1]

@@ -9,7 +9,7 @@ where base = α0 Σ_all q qᵀ. A row never depends on another, so the result is
 threads. Vectors are padded with zeros to whole vector registers (`padded`).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import llvmlite.binding
 import numpy as np
@@ -18,7 +18,8 @@ from numba import types
 from numba.extending import get_cython_function_address
 from numpy.typing import NDArray
 
-from engine.kernels import Rows, _compiled
+from engine.jit import compiled
+from engine.kernels import Rows
 from engine.kernels_gram import GROUP, LANES, add_gram, add_rows, multiply_rows
 
 for _name in ("spotrf", "spotrs"):
@@ -48,7 +49,7 @@ def padded(width: int) -> int:
     return -(-width // LANES) * LANES
 
 
-@_compiled
+@compiled
 def _solve(system: NDArray[np.float32], known: NDArray[np.float32]) -> bool:
     """Replace known (d,) by system⁻¹ known, and system (d, d), of which the lower triangle is read, by its factor.
 
@@ -64,7 +65,7 @@ def _solve(system: NDArray[np.float32], known: NDArray[np.float32]) -> bool:
     return True
 
 
-@_compiled
+@compiled
 def solve_exactly(
     span: tuple[int, int],
     rows: Rows,
@@ -104,7 +105,7 @@ def solve_exactly(
             gains[row] += np.float64(known[a]) * np.float64(solved[row, a])
 
 
-@_compiled
+@compiled
 def _apply(
     rows: Rows, fixed: Fixed, row: int, vector: NDArray[np.float32], constant: float, result: NDArray[np.float32]
 ) -> float:
@@ -132,7 +133,7 @@ def _apply(
     return np.float64(along)
 
 
-@_compiled
+@compiled
 def solve_by_gradients(
     span: tuple[int, int],
     rows: Rows,
@@ -179,7 +180,7 @@ def solve_by_gradients(
         gains[row] = gain
 
 
-@_compiled
+@compiled
 def solve_by_blocks(  # noqa: C901  one kernel: a call inside its loops would cost more than the reader
     span: tuple[int, int],
     rows: Rows,
@@ -230,7 +231,7 @@ def solve_by_blocks(  # noqa: C901  one kernel: a call inside its loops would co
                 misses[j - rows.starts[row]] -= score
 
 
-@_compiled
+@compiled
 def _miss(rows: Rows, fixed: Fixed, row: int, vector: NDArray[np.float32], misses: NDArray[np.float32]) -> float:
     """Fill misses with q·x - 1 of the row's observed pairs; return by how much x lowers the loss from that of zero."""
     gain = 0.0
@@ -248,7 +249,7 @@ def _miss(rows: Rows, fixed: Fixed, row: int, vector: NDArray[np.float32], misse
     return gain
 
 
-@_compiled
+@compiled
 def _open_block(
     fixed: Fixed,
     row: int,

@@ -85,7 +85,8 @@ def user_factors(ratings: "csr_array", penalty: float) -> NDArray[np.float32]:
 
 def item_gram(ratings: "csr_array") -> Matrix:
     """Return the lower triangle of XᵀX (n_items, n_items), counted pair by pair; above it zeros."""
-    from engine.kernels import Rows, over_rows
+    from engine.jit import over_rows
+    from engine.kernels import Rows
     from engine.kernels_ease import count_together
 
     n_items = ratings.shape[1]

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data import Interactions
-from engine.kernels import Rows, over_rows
+from engine.jit import over_rows
+from engine.kernels import Rows
 from engine.kernels_implicit import Fixed, padded, solve_by_blocks, solve_by_gradients, solve_exactly
 from engine.models.feedback import training_confidences
 from engine.models.implicit_als import ImplicitALSConfig, ridge_of

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from engine.kernels import Rows, over_rows
+from engine.jit import over_rows
+from engine.kernels import Rows
 from engine.kernels_ease import count_together
 from engine.kernels_gram import LANES, add_gram
 from engine.kernels_implicit import Fixed, padded, solve_by_blocks, solve_by_gradients, solve_exactly
