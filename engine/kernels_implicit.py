@@ -117,18 +117,24 @@ def _apply(
         result[a] = fixed.ridge[row] * vector[a]
     for first in range(0, d, GROUP):  # base is symmetric: its rows serve as its columns
         add_rows(base + 4 * first * d, numbers_at, vector_at + 4 * first, result_at, d)
-    along = np.float32(0.0)
-    for first in range(rows.starts[row], rows.starts[row + 1], GROUP):
-        n = min(GROUP, rows.starts[row + 1] - first)
-        for place in range(n):
-            numbers[place] = rows.others[first + place]
-        multiply_rows(table, numbers_at, vector_at, amounts_at, d)
-        for place in range(n):
+    start, stop, along = rows.starts[row], rows.starts[row + 1], np.float32(0.0)
+    others_at = rows.others.ctypes.data
+    whole = stop - (stop - start) % GROUP
+    for first in range(start, whole, GROUP):
+        multiply_rows(table, others_at + 4 * first, vector_at, amounts_at, d)
+        for place in range(GROUP):
             weight = rows.ratings[first + place]
             along += weight * amounts[place]
             amounts[place] = weight * (amounts[place] - np.float32(constant))
-        for place in range(n, GROUP):  # the last group may be short: what the others were counts for nothing
-            amounts[place] = 0.0
+        add_rows(table, others_at + 4 * first, amounts_at, result_at, d)
+    if whole < stop:  # the last group is short: others stand in that count for nothing
+        for place in range(stop - whole):
+            numbers[place] = rows.others[whole + place]
+        multiply_rows(table, numbers_at, vector_at, amounts_at, d)
+        for place in range(GROUP):
+            weight = rows.ratings[whole + place] if whole + place < stop else np.float32(0.0)
+            along += weight * amounts[place]
+            amounts[place] = weight * (amounts[place] - np.float32(constant))
         add_rows(table, numbers_at, amounts_at, result_at, d)
     return np.float64(along)
 

@@ -142,10 +142,10 @@ class BayesianMFModel(SampledModel):
         self.forget()
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
-        """Return a forecast of the peak memory of training."""
+        """Return a forecast of the peak memory of training: the rows, the kept samples while they are put together."""
         k: int = 1 + (self.config.n_factors or _rank(n_ratings))
-        kept: int = self.config.samples
-        return 60 * n_ratings + 4 * k * (n_users + n_items) * (12 + 2 * kept)
+        kept: int = min(self.config.samples, self.config.epochs)
+        return 60 * n_ratings + k * kept * (24 * n_users + 36 * n_items) + 48 * k * (n_users + n_items)
 
     # --- use ------------------------------------------------------------------------------------------------------
 

@@ -82,12 +82,12 @@ class Ease(Model):
         self.history_starts, self.history_items = train.indptr, train.item_index
         self.history_weights = training_confidences(self.config.confidence, train)
         with threadpool_limits(1, user_api="blas"):  # the order of sums must not depend on the number of threads
-            self.between = self._solved(train)
+            try:
+                self.between = self._solved(train)
+            except np.linalg.LinAlgError as error:
+                raise _ill_conditioned() from error
         if not all(np.isfinite(array).all() for array in self.between.arrays().values()):
-            raise TrainingFailed(
-                "the weights are not finite",
-                hint="raise the regularization (--set regularization=…); the active version stays",
-            )
+            raise _ill_conditioned()
         self.epochs_done = 1
         parts = {"train": train} | ({"valid": valid} if valid is not None and len(valid) else {})
         yield Epoch(1, 1, {name: self._misses(rows) for name, rows in parts.items()}, len(train))
@@ -113,6 +113,7 @@ class Ease(Model):
 
     def _solved(self, train: Interactions) -> ItemWeights:
         """Return the weights between the items that have rows, numbered as all items are."""
+        from engine import resources
         from engine.models import ease_steps
 
         penalty = self.config.regularization
@@ -122,10 +123,8 @@ class Ease(Model):
             factors = np.zeros((train.n_items, len(raters)), np.float32)
             factors[rated] = ease_steps.user_factors(ratings, penalty)
             return FactorWeights.of(factors, self.config.diagonal)
-        import numba
-
         gram = ease_steps.item_gram(ratings)
-        threads = numba.get_num_threads()
+        threads = resources.threads()
         columns = ease_steps.through_items(gram, ratings, penalty, self.config.diagonal, threads)
         found = ease_steps.largest_weights(columns, len(rated), self.config.neighbours, threads)
         return SparseWeights.spread(found, rated, train.n_items)
@@ -199,6 +198,13 @@ class Ease(Model):
             scores = self.score_users(batch)[np.searchsorted(batch, rows.user_index[here]), rows.item_index[here]]
             total += float(np.sum((1 - scores) ** 2, dtype=np.float64))
         return total / max(len(rows), 1)
+
+
+def _ill_conditioned() -> TrainingFailed:
+    return TrainingFailed(
+        "the weights cannot be computed: the item matrix is too close to singular",
+        hint="raise the regularization (--set regularization=…), or train ials; the active version stays",
+    )
 
 
 _HISTORY = ("history_starts", "history_items", "history_weights")

@@ -42,7 +42,7 @@ class ImplicitALSConfig(Config):
         "liked 1 where it is not below the user's mean and 0 otherwise.",
         choices=CONFIDENCES,
     )
-    epochs: int = setting(15, "Passes over the ratings.", low=1, high=10_000)
+    epochs: int = setting(20, "Passes over the ratings.", low=1, high=10_000)
     solver: str = setting(
         "auto",
         "How a vector is found: exactly (cholesky), or improved by conjugate gradients (cg) or block by block "

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engine.data import Interactions
 
 _ROWS = 20_000
-_HASTE = 3  # the weight of sample m grows like m², so that the first ones are forgotten soon
+_HASTE = 2  # the weight of sample m grows like m, so that the first ones are forgotten soon
 _SLOWEST = 0.02
 _MOST_LEVERAGE = 0.8
 

@@ -14,6 +14,13 @@ from engine.resources import thread_limit
 ALPHA = 0.3
 
 
+@pytest.fixture(autouse=True)
+def _few_threads():
+    """Small matrices: threads of BLAS would only wait for each other."""
+    with thread_limit(1):
+        yield
+
+
 def problem(n_rows=40, n_others=60, d=48, density=0.3, seed=0):
     """Random rows, some of them empty, one longer than any block, with weights that are not all one."""
     rng = np.random.default_rng(seed)
