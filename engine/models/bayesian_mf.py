@@ -59,7 +59,7 @@ class BayesianMFModel(SampledModel):
     def fit_epochs(self, train: Interactions, *, valid: Interactions | None = None, seed: int = 42) -> Iterator[Epoch]:
         """Train, yielding after each sample; the model is the average of the samples so far.
 
-        Losses are RMSE: of the newest sample on the training rows, of the average on the validation part.
+        Losses are RMSE of the average, on a part of the training rows and on the validation part.
 
         Raises:
             TrainingFailed: a loss is not finite.
@@ -98,7 +98,7 @@ class BayesianMFModel(SampledModel):
             self.samples, self._noise_precision = [], 1.0
 
     def _advance(self, number: int, rng: np.random.Generator, train: Interactions) -> float:
-        """Draw everything once, keep the sample, and return the RMSE of its residuals."""
+        """Draw everything once, keep the sample, and return the RMSE of the average on some training rows."""
         users, items = self._sides
         n_ratings = len(train)
         items.draw(users, self._noise_precision, rng)
@@ -113,7 +113,7 @@ class BayesianMFModel(SampledModel):
         # τ ~ Gamma(1 + n/2, rate ε + Σ (r - r̂)² / 2), and never more than the rounding of ratings allows
         drawn = rng.gamma(1 + n_ratings / 2) / (self._least_noise + squares / 2)
         self._noise_precision = min(drawn, 1 / self._least_noise)
-        return float(self.deviation * np.sqrt(squares / max(n_ratings, 1)))
+        return self.deviation * self._check.loss()
 
     def _shape(self) -> NDArray[np.float64]:
         """Return the quantiles of residuals of left-out ratings in units of their spread."""

@@ -42,6 +42,10 @@ class SelfCheck:
         self.moments[0] += rate * change
         self.moments[1] = (1 - rate) * (self.moments[1] + rate * change**2)
 
+    def loss(self) -> float:
+        """Return the RMSE of the average prediction of these rows, which were trained on; 0 where there are none."""
+        return float(np.sqrt(np.mean((self._ratings - self.moments[0]) ** 2))) if len(self._ratings) else 0.0
+
     def residuals(self, noise_precision: float) -> NDArray[np.float64]:
         """Return what each rating would be off if it had been left out (n,)."""
         leverage = np.minimum(noise_precision * self.moments[1], _MOST_LEVERAGE)
