@@ -14,6 +14,7 @@ from recsys_tui.commands import (
     browse,
     data,
     demo,
+    explaining,
     imports,
     jobs,
     machine,
@@ -44,7 +45,7 @@ app = typer.Typer(
     recsys-tui demo                          all of it, on sample data
     """,
 )
-for group in (data, imports, training, jobs, versions, measuring, serving, rating, browse, machine, demo):
+for group in (data, imports, training, jobs, versions, measuring, serving, explaining, rating, browse, machine, demo):
     group.register(app)
 
 
