@@ -1,0 +1,249 @@
+"""The terminal UI: six places over one database, which other processes train into and activate in at the same time."""
+
+import asyncio
+import os
+import signal
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App
+from textual.binding import Binding
+from textual.filter import LineFilter, NoColor
+
+from recsys_tui import render
+from recsys_tui.actions import EVERYWHERE, PLACES
+from recsys_tui.screens import SCREENS, screen_class
+from recsys_tui.screens.base import Place
+from recsys_tui.stream import Desk, StoreChanged, StoreState, StoreTrouble, Stream
+from recsys_tui.ui_state import UiState
+from recsys_tui.widgets.plain import PlainCharacters
+
+if TYPE_CHECKING:
+    from engine.services import Services
+
+_EXIT_BY_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the UI is started; see `recsys-tui tui --help`."""
+
+    screen: str = ""
+    read_only: bool = False
+    slow: bool = False
+    ascii: bool = False
+    mouse: bool = True
+    paused: bool = False
+    theme: str = ""
+    keys: dict[str, str] = field(default_factory=dict)
+    notice: str = ""
+    threads: int = 0
+    memory_gb: float = 0.0
+
+
+class RecsysApp(App[int]):
+    """The six places, what they share, and the ends: quitting, signals, a database that goes away."""
+
+    TITLE = "recsys-tui"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-low"), (34, "-high")]
+    MODES: ClassVar[dict[str, Any]] = {name: partial(lambda name: screen_class(name)(), name) for name in SCREENS}
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding(action.key, action.method, action.label, show=False, id=action.id, priority=action.key == "ctrl+c")
+        for action in EVERYWHERE
+    ]
+
+    def __init__(self, database: Path, options: Options | None = None, *, kept: UiState | None = None) -> None:
+        self._plain = PlainCharacters(enabled=False)
+        super().__init__()
+        self.options = options or Options()
+        self.kept = kept or UiState()
+        self.database_path = database
+        self.places = [name for name in PLACES if name in SCREENS]
+        self.keys = dict(self.options.keys)
+        self.desk = Desk()
+        self.state = StoreState()
+        self.trouble: StoreTrouble | None = None
+        self.seen_store = False
+        self.paused = self.options.paused
+        self.mouse_on = self.options.mouse
+        self.animation_level = "none"
+        self._services: Services | None = None
+        self._opening = threading.Lock()
+        self._stream = Stream(self.services, self.post_message, seconds=1.0 if self.slow else 0.5)
+        self._plain.enabled = self.ascii = self.options.ascii
+        self.theme = self._first_theme()
+        if self.keys:
+            self.set_keymap(self.keys)
+
+    # --- what places ask for --------------------------------------------------------------------------------------
+
+    @property
+    def read_only(self) -> bool:
+        """True where nothing may be changed."""
+        return self.options.read_only
+
+    @property
+    def slow(self) -> bool:
+        """True on a thin link."""
+        return self.options.slow
+
+    @property
+    def database_name(self) -> str:
+        """The file as the header names it."""
+        return self.database_path.name
+
+    def services(self) -> "Services":
+        """Return the services, opening them at first; for threads, since it may wait for a lock.
+
+        Raises:
+            StoreError: what keeps the database from being opened.
+        """
+        with self._opening:
+            if self._services is None:
+                from engine.services import Services
+
+                self._services = Services.open(self.database_path)
+            return self._services
+
+    def forget_services(self) -> None:
+        """Open the database again at the next question: it was made, or replaced."""
+        with self._opening:
+            self._services = None
+        self._stream.look_now(anew=True)
+
+    def toast(self, message: str, *, severity: str = "information") -> None:
+        """Tell what was done, for a few seconds."""
+        level: Any = severity
+        self.notify(render.safe(message), severity=level, markup=False, timeout=5)
+
+    def say_read_only(self) -> None:
+        """Tell why an action does nothing."""
+        self.toast("started with --read-only: nothing is changed", severity="warning")
+
+    def place(self) -> Place:
+        """Return the place that is shown, under any dialog."""
+        return next(screen for screen in self.screen_stack if isinstance(screen, Place))
+
+    # --- beginning and end ----------------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Show the first place and begin to watch the database."""
+        for number in _EXIT_BY_SIGNAL:
+            with suppress(ValueError, RuntimeError):  # not on the main thread, as under a test
+                asyncio.get_running_loop().add_signal_handler(number, self._end_by, number)
+        wanted = self.options.screen or self.kept.get("app.place", self.places[0])
+        self.switch_mode(wanted if wanted in self.places else self.places[0])
+        self._stream.start()
+        for notice in (self.options.notice, self.kept.notice):
+            if notice:
+                self.toast(notice, severity="warning")
+
+    def on_unmount(self) -> None:
+        """Keep what was chosen for the next session."""
+        self._stream.stop()
+        self.kept.save()
+
+    def _end_by(self, number: signal.Signals) -> None:
+        self.exit(_EXIT_BY_SIGNAL[number], return_code=_EXIT_BY_SIGNAL[number])
+
+    def _first_theme(self) -> str:
+        """Return the theme asked for, else the one of the last session; without colours the terminal's own."""
+        wanted = self.options.theme or self.kept.get("app.theme", "")
+        if os.environ.get("NO_COLOR") or (not wanted and self.console.color_system in {None, "standard"}):
+            return "ansi-dark"
+        return wanted if wanted in self.available_themes else "textual-dark"
+
+    def get_line_filters(self) -> list[LineFilter]:
+        """Return what changes a line before it is written: no colour under NO_COLOR, ASCII where it is asked for."""
+        filters = list(super().get_line_filters())
+        if os.environ.get("NO_COLOR"):
+            filters = [NoColor()]
+        return [*filters, self._plain] if self._plain.enabled else filters
+
+    # --- what the database tells ----------------------------------------------------------------------------------
+
+    def on_store_changed(self, message: StoreChanged) -> None:
+        """Hand what changed to every place that was shown, and tell which job has ended."""
+        if self.paused and self.seen_store:
+            return
+        before, self.state = self.state, message.state
+        self.trouble, first = None, not self.seen_store
+        self.seen_store = True
+        for screen in self._places_made():
+            screen.take_state(message.state, message.kinds)
+        if not first:
+            self._tell_endings(before, message.state)
+
+    def on_store_trouble(self, message: StoreTrouble) -> None:
+        """Show what is wrong on every place."""
+        self.trouble = message
+        with self._opening:
+            self._services = None
+        for screen in self._places_made():
+            screen.take_trouble(message)
+
+    def _places_made(self) -> list[Place]:
+        return [screen for stack in self._screen_stacks.values() for screen in stack if isinstance(screen, Place)]
+
+    def _tell_endings(self, before: StoreState, now: StoreState) -> None:
+        running = {job.id for job in before.jobs if not job.ended}
+        for job in now.jobs:
+            if job.ended and job.id in running:
+                what = f"job {job.id} {job.model} is {job.state}"
+                what += f": v{job.version}" if job.version else f": {job.error}" if job.error else ""
+                self.toast(what, severity="information" if job.state == "done" else "warning")
+
+    # --- actions of everywhere ------------------------------------------------------------------------------------
+
+    def _go(self, name: str) -> None:
+        if name in self.places:
+            self.switch_mode(name)
+        else:
+            self.toast(f"{name} is not part of this program yet", severity="warning")
+
+    def action_train(self) -> None:
+        """Go to Train."""
+        self._go("train")
+
+    def action_models(self) -> None:
+        """Go to Models."""
+        self._go("models")
+
+    def action_users(self) -> None:
+        """Go to Users."""
+        self._go("users")
+
+    def action_rate(self) -> None:
+        """Go to Rate."""
+        self._go("rate")
+
+    def action_data(self) -> None:
+        """Go to Data."""
+        self._go("data")
+
+    def action_jobs(self) -> None:
+        """Go to Jobs."""
+        self._go("jobs")
+
+    def action_refresh(self) -> None:
+        """Read everything shown again."""
+        self._stream.look_now(anew=True)
+        self.place().look_again()
+
+    async def action_back(self) -> None:
+        """Go back from a dialog; at the top ask, where a training goes on, and quit."""
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        else:
+            self.action_quit_now()
+
+    def action_quit_now(self) -> None:
+        """Leave; a training goes on, and the farewell says so."""
+        self.exit(0)

@@ -1,0 +1,16 @@
+"""Models."""
+
+from textual.app import ComposeResult
+from textual.widgets import Static
+
+from recsys_tui.screens.base import Place
+
+
+class Models(Place):
+    """Models."""
+
+    NAME = "models"
+
+    def body(self) -> ComposeResult:
+        """Yield the widgets."""
+        yield Static("…", classes="pane")
