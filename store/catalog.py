@@ -54,7 +54,7 @@ class Genres(NamedTuple):
     years: "NDArray[np.int16]"
 
 
-_USER = """
+SELECT_USER = """
 SELECT id, user, revision, (SELECT count(*) FROM ratings r WHERE r.user = users.id),
        (SELECT avg(rating) FROM ratings r WHERE r.user = users.id),
        (SELECT max(at) FROM ratings r WHERE r.user = users.id)
@@ -70,7 +70,7 @@ FROM items
 def find_user(database: Database, user: str) -> User | None:
     """Return a user by text id, or None."""
     with database.read() as db:
-        row = db.execute(f"{_USER} WHERE user = ?", (user,)).fetchone()
+        row = db.execute(f"{SELECT_USER} WHERE user = ?", (user,)).fetchone()
     return User(*row) if row else None
 
 
@@ -84,7 +84,7 @@ def user_key(database: Database, user: str) -> tuple[int, int] | None:
 def list_users(database: Database, *, after: str = "", limit: int = 50) -> list[User]:
     """Return a page of users by text id, beginning after the id `after`."""
     with database.read() as db:
-        rows = db.execute(f"{_USER} WHERE user > ? ORDER BY user LIMIT ?", (after, limit)).fetchall()
+        rows = db.execute(f"{SELECT_USER} WHERE user > ? ORDER BY user LIMIT ?", (after, limit)).fetchall()
     return [User(*row) for row in rows]
 
 
