@@ -1,19 +1,20 @@
 """Versions: a row in the database with a folder of files beside it. Artifact first, row last."""
 
 import json
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import EllipsisType
+from typing import Any
 
-from store import errors
-from store.artifacts import Bundle, check_file, read_bundle, write_bundles
+from store import audit, canaries, errors, names
+from store.artifacts import Bundle, FileFacts, check_file, read_bundle, write_bundles
+from store.audit import Change
 from store.database import Database, decoding
-from store.versions import COLUMNS, Activation, MetricRow, ModelVersion, NewVersion, version_of
+from store.versions import COLUMNS, MetricRow, ModelVersion, NewVersion, version_of
 
-__all__ = ["Activation", "MetricRow", "ModelVersion", "NewVersion", "Registry"]
-
-_NAME = re.compile(r"v([1-9][0-9]{0,17})")
+__all__ = ["Change", "MetricRow", "ModelVersion", "NewVersion", "Registry"]
 
 
 class Registry:
@@ -33,19 +34,26 @@ class Registry:
 
     def save(self, new: NewVersion, bundles: Mapping[str, Bundle]) -> ModelVersion:
         """Write the files, then the row; a crash in between leaves an orphan folder, never a lie."""
+        return self.add(new, lambda folder: write_bundles(folder, bundles))
+
+    def add(self, new: NewVersion, write: Callable[[Path], Mapping[str, FileFacts]]) -> ModelVersion:
+        """Register a version whose files `write` puts into a new folder, whole or not at all."""
         with self.database.write() as db:
             number: int = db.execute("SELECT value FROM meta WHERE key = 'next_version'").fetchone()[0]
             db.execute("UPDATE meta SET value = value + 1 WHERE key = 'next_version'")
-        facts = write_bundles(self.folder / f"v{number}", bundles)
-        files = {name: fact._asdict() for name, fact in facts.items()}
-        described = map(json.dumps, (new.hyperparameters, new.training_data, new.protocol, new.lineage, files))
+        files = {name: fact._asdict() for name, fact in write(self.folder / f"v{number}").items()}
+        described = map(
+            json.dumps, (new.hyperparameters, new.training_data, new.protocol, new.lineage, files, new.members)
+        )
         with self.database.write() as db:
+            at = self._later_than_all()
             db.execute(
                 "INSERT INTO versions (id, model_type, state, trained_at, job, parent, hyperparameters, training_data, "
-                "protocol, lineage, files) VALUES (?, ?, 'candidate', ?, ?, ?, ?, ?, ?, ?, ?)",
-                (number, new.model_type, self._later_than_all(), new.job, new.parent, *described),
+                "protocol, lineage, files, members) VALUES (?, ?, 'candidate', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (number, new.model_type, at, new.job, new.parent, *described),
             )
             self.set_metrics(number, new.metrics)
+            audit.record(db, Change(number, None, at, new.who, new.action, new.why, {}))
         return self.get(number)
 
     def set_metrics(self, version: int, metrics: Mapping[str, MetricRow]) -> None:
@@ -56,70 +64,125 @@ class Registry:
                 [(version, name, *row) for name, row in metrics.items()],
             )
 
-    def activate(self, version: int, *, who: str, why: str = "", action: str = "activate") -> ModelVersion:
+    def activate(
+        self,
+        version: int,
+        *,
+        who: str,
+        why: str = "",
+        figures: Mapping[str, Any] | None = None,
+        expect: int | EllipsisType | None = ...,
+    ) -> ModelVersion:
         """Make a version the one being served; the one before is retired, and the change is written to the audit trail.
+
+        Args:
+            version: its number; the one being served already is left as it is.
+            who: name of the operator.
+            why: a sentence.
+            figures: what the decision rests on.
+            expect: the version that must still be active; anything will do where it is left out.
 
         Raises:
             NotFound: no such version.
             Damaged: one of its files is not what was written; the active version stays.
+            Busy: another version than `expect` is active by now; it stays.
         """
-        problems = self.verify(version)
-        if problems:
-            raise errors.Damaged(problems[0], hint="this version cannot be served; the active version stays")
-        with self.database.write() as db:
-            row = db.execute("SELECT id FROM versions WHERE state = 'active'").fetchone()
-            previous = row[0] if row else None
-            if previous != version:
-                db.execute("UPDATE versions SET state = 'retired' WHERE state = 'active'")
-                made = db.execute("UPDATE versions SET state = 'active' WHERE id = ?", (version,))
-                if made.rowcount != 1:
-                    raise errors.NotFound(f"v{version} was deleted just now", hint="the active version stays")
-                db.execute(
-                    "INSERT INTO activations (version, previous, at, who, action, why) VALUES (?, ?, ?, ?, ?, ?)",
-                    (version, previous, self._clock(), who, action, why),
-                )
+        self._refuse_damaged(version)
+        self._switch(Change(version, None, self._clock(), who, "activate", why, dict(figures or {})), expect)
         return self.get(version)
 
-    def rollback(self, *, who: str, why: str = "") -> ModelVersion:
+    def rollback(self, *, who: str, why: str = "", figures: Mapping[str, Any] | None = None) -> ModelVersion:
         """Take the last activation back: the version that was active before it is active again.
 
         Each further rollback goes one activation further back; a rollback is never itself taken back. Versions that
-        were deleted since are passed over.
+        were deleted since are passed over. Only the files that serve are read for it: seconds count here.
 
         Raises:
             NotFound: no earlier version is left.
             Damaged: the files of the earlier version are not what was written; the active version stays.
+            Busy: another activation or rollback came in between; it stands.
         """
-        with self.database.write():
-            return self.activate(self.resolve("previous").id, who=who, why=why, action="rollback")
+        serving = self.active()
+        found = self.resolve("previous").id
+        self._refuse_damaged(found, "model.")
+        self._switch(Change(found, None, self._clock(), who, "rollback", why, dict(figures or {})), serving)
+        return self.get(found)
 
-    def delete(self, version: int) -> None:
+    def _refuse_damaged(self, version: int, files: str = "") -> None:
+        problems = self.verify(version, files)
+        if problems:
+            hint = "this version cannot be served; the active version stays. `models list` shows the others to activate"
+            raise errors.Damaged(problems[0], hint=hint)
+
+    def _switch(self, change: Change, expect: int | EllipsisType | None) -> None:
+        """Retire the active version, activate another and write it down, all at once or not at all."""
+        with self.database.write() as db:
+            serving = names.active(self.database)
+            if expect is not ... and serving != expect:
+                raise errors.Busy(
+                    f"v{serving} was activated at the same moment", hint=f"v{serving} stays active; look, then repeat"
+                )
+            canaries.finish(db, change.at, promoted=change.version)
+            if serving == change.version:
+                return
+            db.execute("UPDATE versions SET state = 'retired' WHERE state = 'active'")
+            made = db.execute("UPDATE versions SET state = 'active' WHERE id = ?", (change.version,))
+            if made.rowcount != 1:
+                raise errors.NotFound(f"v{change.version} was deleted just now", hint="the active version stays")
+            audit.record(db, change._replace(previous=serving))
+
+    def refuse(self, version: int, *, who: str, why: str, figures: Mapping[str, Any]) -> None:
+        """Write down that a version was to be activated and was not; nothing else changes."""
+        with self.database.write() as db:
+            change = Change(version, names.active(self.database), self._clock(), who, "refuse", why, dict(figures))
+            audit.record(db, change)
+
+    def delete(self, version: int, *, who: str = "", why: str = "") -> None:
         """Delete a version: the row first, then its files, so that a crash leaves an orphan folder at most.
 
         Raises:
-            UsageRefused: it is the active one.
+            NotFound: no such version.
+            UsageRefused: it is the active one, a running canary, or a member of an ensemble.
         """
         folder = self.folder / self.get(version).name
+        self._refuse_needed(version)
+        change = Change(version, None, self._clock(), who, "delete", why, {})
         try:
-            self._delete_row(version)
+            self._delete_row(change)
         except errors.NoSpace:  # no room even for the journal of a row's removal: the files make some
             shutil.rmtree(folder, ignore_errors=True)
-            self._delete_row(version)
+            self._delete_row(change)
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _delete_row(self, version: int) -> None:
+    def _delete_row(self, change: Change) -> None:
         with self.database.write() as db:
-            gone = db.execute("DELETE FROM versions WHERE id = ? AND state <> 'active'", (version,))
-        if gone.rowcount != 1:
+            self._refuse_needed(change.version)
+            db.execute("DELETE FROM versions WHERE id = ?", (change.version,))
+            audit.record(db, change)
+
+    def _refuse_needed(self, version: int) -> None:
+        """Refuse to lose a version that something else rests on."""
+        if names.active(self.database) == version:
             raise errors.UsageRefused(
                 f"v{version} is active", hint="activate another version first, then delete this one"
             )
+        canary = canaries.running(self.database)
+        if canary is not None and version in (canary.version, canary.base):
+            raise errors.UsageRefused(
+                f"v{version} takes part in a canary", hint="`recsys-tui models rollback` ends the canary"
+            )
+        users = [other.name for other in self.versions() if f"v{version}" in other.members]
+        if users:
+            raise errors.UsageRefused(
+                f"v{version} is a member of {', '.join(users)}", hint=f"delete {users[0]} first, or keep both"
+            )
 
-    def label(self, version: int, text: str) -> ModelVersion:
-        """Give a version a short text of the operator's own."""
+    def label(self, version: int, text: str, *, who: str = "") -> ModelVersion:
+        """Give a version a short text of the operator's own; one with a label is kept by `models gc`."""
         self.get(version)
         with self.database.write() as db:
             db.execute("UPDATE versions SET label = ? WHERE id = ?", (text, version))
+            audit.record(db, Change(version, None, self._clock(), who, "label", text, {}))
         return self.get(version)
 
     def collect_orphans(self) -> list[str]:
@@ -130,7 +193,7 @@ class Registry:
         orphans = [
             path
             for path in self.folder.iterdir()
-            if _NAME.fullmatch(path.name.removesuffix(".partial")) and path.name not in known
+            if names.NAME.fullmatch(path.name.removesuffix(".partial")) and path.name not in known
             if path.is_dir() and not path.is_symlink()
         ]
         for path in orphans:
@@ -168,7 +231,7 @@ class Registry:
 
     def active(self) -> int | None:
         """Return the number of the version being served: the cheap question of the serving path."""
-        return self._number("SELECT id FROM versions WHERE state = 'active'")
+        return names.active(self.database)
 
     def resolve(self, name: str) -> ModelVersion:
         """Return a version by `v7`, `active`, `latest`, `best` or `previous`.
@@ -177,27 +240,7 @@ class Registry:
             NotFound: there is no such version; the hint says what would make one.
             UsageRefused: the name is none of these.
         """
-        match = _NAME.fullmatch(name)
-        if match:
-            return self.get(int(match[1]))
-        finders = {
-            "active": self.active,
-            "latest": self._latest,
-            "best": self._best,
-            "previous": self._previous,
-        }
-        if name not in finders:
-            raise errors.UsageRefused(f"{name!r} names no version", hint="use v<n>, active, latest, best or previous")
-        found = finders[name]()
-        if found is None:
-            hints = {
-                "active": "`recsys-tui train mf --activate` makes one; `recsys-tui models list` shows what there is",
-                "latest": "`recsys-tui train mf` makes one",
-                "best": "only versions with metrics take part: train without --test 0",
-                "previous": "a version becomes `previous` when another is activated over it",
-            }
-            raise errors.NotFound(f"there is no {name} version", hint=hints[name])
-        return self.get(found)
+        return self.get(names.number_of(self.database, name))
 
     def load(self, version: ModelVersion, bundle: str = "model") -> Bundle:
         """Read a bundle of a version after checking its checksum.
@@ -207,57 +250,21 @@ class Registry:
         """
         return read_bundle(self.folder / version.name, bundle, version.files)
 
-    def verify(self, version: int) -> list[str]:
-        """Compare every file of a version with its checksum; return one line for each that is not as written."""
+    def verify(self, version: int, files: str = "") -> list[str]:
+        """Compare the files of a version with their checksums; return one line for each that is not as written.
+
+        Args:
+            version: its number.
+            files: only those whose names begin so.
+        """
         found = self.get(version)
-        problems = (check_file(self.folder / found.name, name, found.files) for name in sorted(found.files))
+        chosen = sorted(name for name in found.files if name.startswith(files))
+        problems = (check_file(self.folder / found.name, name, found.files) for name in chosen)
         return [problem for problem in problems if problem]
 
-    def audit(self) -> list[Activation]:
-        """Return every change of the active version, newest first."""
-        with self.database.read() as db:
-            rows = db.execute(
-                "SELECT version, previous, at, who, action, why FROM activations ORDER BY id DESC"
-            ).fetchall()
-        return [Activation(*row) for row in rows]
-
-    # --- names ----------------------------------------------------------------------------------------------------
-
-    def _latest(self) -> int | None:
-        return self._number("SELECT max(id) FROM versions")
-
-    def _best(self) -> int | None:
-        """Highest NDCG@10 among versions measured like the newest measured one: same split, seed and data."""
-        alike = (
-            "json_array(json_extract({0}.protocol, '$.split'), json_extract({0}.protocol, '$.test'), "
-            "json_extract({0}.protocol, '$.seed'), json_extract({0}.training_data, '$.fingerprint'))"
-        )
-        return self._number(
-            "SELECT v.id FROM versions v JOIN metrics m ON m.version = v.id AND m.name = 'ndcg@10' "
-            f"WHERE {alike.format('v')} = (SELECT {alike.format('w')} FROM versions w "
-            "JOIN metrics n ON n.version = w.id AND n.name = 'ndcg@10' ORDER BY w.id DESC LIMIT 1) "
-            "ORDER BY m.value DESC, v.id DESC LIMIT 1"
-        )
-
-    def _previous(self) -> int | None:
-        """Replay the activations as a stack, each rollback taking the top off; return what lies under the top."""
-        with self.database.read() as db:
-            changes = db.execute("SELECT version, action FROM activations ORDER BY id").fetchall()
-            known = {number for (number,) in db.execute("SELECT id FROM versions WHERE state <> 'active'")}
-        stack: list[int] = []
-        for version, action in changes:
-            if action == "rollback":
-                del stack[-1:]
-                while stack and stack[-1] != version:  # deleted between that activation and the rollback
-                    stack.pop()
-            if stack[-1:] != [version]:
-                stack.append(version)
-        return next((version for version in reversed(stack) if version in known), None)
-
-    def _number(self, query: str, *values: int) -> int | None:
-        with self.database.read() as db:
-            row = db.execute(query, values).fetchone()
-        return row[0] if row else None
+    def audit(self, version: int | None = None) -> list[Change]:
+        """Return every change of the versions, or of one of them, newest first."""
+        return audit.trail(self.database, version)
 
     def _later_than_all(self) -> float:
         """Return the time, or just after the newest version where the clock went back: a newer one is never older."""

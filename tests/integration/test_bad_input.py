@@ -56,7 +56,7 @@ def fresh(tmp_path_factory):
 
 def content(db: Path) -> list[str]:
     """Return everything in a database that a refused command must leave as it is."""
-    tables = ("ratings", "users", "items", "versions", "activations", "jobs", "meta")
+    tables = ("ratings", "users", "items", "versions", "audit", "canaries", "jobs", "meta")
     with closing(sqlite3.connect(db)) as connection:
         return [str(connection.execute(f"SELECT * FROM {table}").fetchall()) for table in tables]
 

@@ -90,7 +90,7 @@ def filled(database):
             "INSERT INTO imports (source, format, options, state, started_at, reasons) "
             "VALUES ('a.csv', 'csv', '{\"scale\": \"0.5:5\"}', 'done', 1.0, '{\"no_item\": 3}')"
         )
-        db.execute("INSERT INTO quarantine VALUES (1, 2, 'no_item', 'a,,3', '')")
+        db.execute("INSERT INTO quarantine (import, line, reason, raw, source) VALUES (1, 2, 'no_item', 'a,,3', '')")
     registry, journal = Registry(database), Journal(database)
     for n in range(3):
         new = NewVersion(

@@ -64,7 +64,7 @@ class TestFirstSchema:
         migrate(database)
         assert schema_version(database) == SCHEMA_VERSION == len(migrations.MIGRATIONS)
         wanted = "users items genres item_genres ratings imports quarantine replaced jobs events versions metrics"
-        wanted += " activations live_vectors meta item_titles"
+        wanted += " audit canaries live_vectors meta item_titles"
         with database.read() as db:
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             meta = dict(db.execute("SELECT key, value FROM meta"))
@@ -158,7 +158,7 @@ def test_killed_in_the_first_migration_the_next_start_makes_it(tmp_path):
 import os, signal, sys
 from store import migrations
 from store.database import Database
-first, = migrations.MIGRATIONS
+first, *_ = migrations.MIGRATIONS
 def killed(db):
     db.execute("PRAGMA cache_size = 1")
     first(db)

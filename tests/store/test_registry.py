@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from store import database as database_module
 from store import errors
 from store.artifacts import Bundle
+from store.audit import ACTIVATIONS
 from store.database import Database
 from store.migrations import migrate
 from store.registry import MetricRow, ModelVersion, NewVersion, Registry
@@ -54,6 +55,11 @@ def three(registry):
 
 def active(registry):
     return [version.id for version in registry.versions() if version.active]
+
+
+def served(registry):
+    """The lines of the audit trail that say which version was served."""
+    return [change for change in registry.audit() if change.action in ACTIVATIONS]
 
 
 class TestSaving:
@@ -109,15 +115,21 @@ class TestActivating:
         save(registry)
         assert registry.active() is None
         registry.activate(1, who="ann", why="first")
-        registry.activate(2, who="bob", why="better")
+        registry.activate(2, who="bob", why="better", figures={"rmse": 0.8})
         assert registry.active() == 2
         assert [(version.id, version.state) for version in registry.versions()] == [(2, "active"), (1, "retired")]
-        trail = [(a.version, a.previous, a.who, a.action, a.why) for a in registry.audit()]
-        assert trail == [(2, 1, "bob", "activate", "better"), (1, None, "ann", "activate", "first")]
+        trail = [(a.version, a.previous, a.who, a.action, a.why, a.figures) for a in registry.audit()]
+        assert trail == [
+            (2, 1, "bob", "activate", "better", {"rmse": 0.8}),
+            (1, None, "ann", "activate", "first", {}),
+            (2, None, "", "register", "", {}),
+            (1, None, "", "register", "", {}),
+        ]
+        assert registry.audit(1) == [registry.audit()[1], registry.audit()[3]]
 
     def test_the_active_one_again_changes_nothing(self, three):
         three.activate(3, who="ann")
-        assert len(three.audit()) == 3
+        assert len(served(three)) == 3
         assert three.resolve("previous").id == 2
 
     def test_an_unknown_version_is_refused(self, three):
@@ -131,12 +143,12 @@ class TestActivating:
         with pytest.raises(errors.Damaged, match=r"v1/model\.safetensors"):
             three.activate(1, who="ann")
         assert active(three) == [3]
-        assert len(three.audit()) == 3
+        assert len(served(three)) == 3
 
     def test_a_version_deleted_at_the_same_moment_is_not_activated(self, three):
         class Slow(Registry):
-            def verify(self, version):
-                found = super().verify(version)
+            def verify(self, version, files=""):
+                found = super().verify(version, files)
                 thread = threading.Thread(target=three.delete, args=(version,))
                 thread.start()
                 thread.join()
@@ -145,7 +157,7 @@ class TestActivating:
         with pytest.raises(errors.NotFound, match="deleted"):
             Slow(three.database).activate(1, who="ann")
         assert active(three) == [3]
-        assert len(three.audit()) == 3
+        assert len(served(three)) == 3
 
 
 class TestRollback:
@@ -172,14 +184,14 @@ class TestRollback:
     def test_deleted_versions_are_passed_over(self, three):
         three.delete(2)
         assert three.rollback(who="ann").id == 1
-        assert three.audit()[0]._replace(at=0) == (1, 3, 0, "ann", "rollback", "")
+        assert three.audit()[0]._replace(at=0) == (1, 3, 0, "ann", "rollback", "", {})
 
     def test_a_damaged_one_is_refused_and_the_active_one_stays(self, three):
         (three.folder / "v2" / "model.json").unlink()
         with pytest.raises(errors.Damaged):
             three.rollback(who="ann")
         assert active(three) == [3]
-        assert three.audit()[0].action == "activate"
+        assert served(three)[0].action == "activate"
 
     def test_without_history_it_says_what_would_make_one(self, registry):
         with pytest.raises(errors.NotFound) as caught:
@@ -480,7 +492,7 @@ class Versions(RuleBasedStateMachine):
         assert {version.id: version.label for version in versions} == {n: text for n, (text, _) in self.known.items()}
         assert [version.id for version in versions if version.active] == self.stack[-1:]
         assert self.registry.active() == expected["active"]
-        assert len(self.registry.audit()) == self.changes
+        assert len(served(self.registry)) == self.changes
         files = {path.name for path in self.registry.folder.iterdir()} if self.registry.folder.exists() else set()
         assert files == {version.name for version in versions}
 
@@ -498,6 +510,7 @@ import os, signal, sys
 import numpy as np
 from store import artifacts, registry as module
 from store.artifacts import Bundle
+from store.audit import ACTIVATIONS
 from store.database import Database
 
 def die(*arguments, **options):
@@ -535,6 +548,7 @@ WORK = """
 import sys
 import numpy as np
 from store.artifacts import Bundle
+from store.audit import ACTIVATIONS
 from store.database import Database
 from store.registry import NewVersion, Registry
 
