@@ -10,6 +10,7 @@ from store.migrations import SCHEMA_VERSION, migrate, schema_version
 from store.registry import Registry
 
 if TYPE_CHECKING:
+    from engine.services.compare import ComparisonService
     from engine.services.evaluation import EvaluationService
     from engine.services.explain import ExplainerService
     from engine.services.manager import MLModelManager
@@ -79,6 +80,13 @@ class Services:
         from engine.services.evaluation import EvaluationService
 
         return EvaluationService(self)
+
+    @cached_property
+    def comparison(self) -> "ComparisonService":
+        """Versions against one another."""
+        from engine.services.compare import ComparisonService
+
+        return ComparisonService(self)
 
     @cached_property
     def recommender(self) -> "Recommender":

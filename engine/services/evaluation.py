@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data import NO_TIME, IdMap, Interactions
+from engine.data import NO_TIME, Interactions
 from engine.errors import DataTooSmall, GateRefused
 from engine.evaluation import Report, evaluate
 from engine.intervals import bootstrap, interval
 from engine.metrics import DEFAULT, Metric, metric
 from engine.metrics.base import pair_keys
 from engine.models.base import TrainingFacts
+from engine.services.heldout import HELD_OUT, PER_USER, aligned, bundle_of, rows_of
 from engine.splits import split
-from store.artifacts import Bundle
 from store.errors import DataRefused
 from store.registry import ModelVersion
 
+__all__ = ["HELD_OUT", "PER_USER", "Difference", "Evaluated", "EvaluationService", "bundle_of"]
+
 if TYPE_CHECKING:
     from engine.services import Services
-
-HELD_OUT, PER_USER = "heldout", "peruser"
 
 
 @dataclass(frozen=True)
@@ -198,53 +198,6 @@ class EvaluationService:
         held_out = rows_of(self._services.registry.load(version, HELD_OUT), facts)
         stored = aligned(self._services.training.load_data(), facts)
         return stored.rows(~np.isin(pair_keys(stored), pair_keys(held_out))), held_out
-
-
-def bundle_of(rows: Interactions) -> Bundle:
-    """Pack the rows of a split for the registry."""
-    return Bundle(
-        {"users": rows.user_index, "items": rows.item_index, "ratings": rows.ratings, "times": rows.times}, {}
-    )
-
-
-def rows_of(bundle: Bundle, facts: TrainingFacts) -> Interactions:
-    """Unpack rows over the id maps of a model's training facts."""
-    arrays = bundle.arrays
-    return Interactions(
-        facts.users,
-        facts.items,
-        arrays["users"].astype(np.int32),
-        arrays["items"].astype(np.int32),
-        arrays["ratings"].astype(np.float32),
-        arrays["times"].astype(np.int64),
-        facts.scale,
-        facts.features,
-    )
-
-
-def aligned(data: Interactions, facts: TrainingFacts) -> Interactions:
-    """Bring rows to the dense indices of a model; rows of users or items that it does not know are left out."""
-    if data.users == facts.users and data.items == facts.items:
-        return data
-    users = _translation(data.users, facts.users)[data.user_index]
-    items = _translation(data.items, facts.items)[data.item_index]
-    known = (users >= 0) & (items >= 0)  # both maps are in byte order, so that the order of rows stays
-    return Interactions(
-        facts.users,
-        facts.items,
-        users[known],
-        items[known],
-        data.ratings[known],
-        data.times[known],
-        facts.scale,
-        facts.features,
-    )
-
-
-def _translation(source: IdMap, target: IdMap) -> NDArray[np.int32]:
-    """Return for each index of `source` its index in `target`, -1 where it is unknown there."""
-    found = (target.index(text) for text in source.texts())
-    return np.array([-1 if index is None else index for index in found], np.int32)
 
 
 def _outside(rows: Iterable[tuple[str, str, float]], facts: TrainingFacts) -> tuple[Interactions, int]:
