@@ -6,10 +6,11 @@ linear in the user's terms, and the variance of a difference is that of the user
 Lu 2018, Applying the delta method in metric analytics). For a plain mean this is the paired t-test, exactly.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from math import ceil, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,64 @@ from numpy.typing import NDArray
 from engine.metrics import Metric, Values
 
 LEVEL = 0.95
+SURE = 0.05
+"""Corrected p-value below which a metric has a winner."""
 _POWER = 0.8
 _NORMAL = {LEVEL: 1.959964, _POWER: 0.841621}  # quantiles of the normal: two-sided 95 %, one-sided 80 %
+
+
+@dataclass(frozen=True)
+class Row:
+    """A metric of two versions on the same users.
+
+    Attributes:
+        metric: full name, such as `ndcg@10`.
+        first, second: names of the versions.
+        values: figure by version, None for one that has none, such as the rating errors of a model that only ranks.
+        difference: first minus second.
+        low, high: ends of its 95 % interval; None for a metric of the whole catalogue, which has none.
+        p: two-sided p-value of this metric alone.
+        p_adjusted: corrected for all metrics of the comparison (Holm).
+        effect: difference in standard deviations over users.
+        users: how many have a value under both versions.
+        users_needed: about how many would show this difference at 5 % with 80 % power.
+        better: which values are: "higher" or "lower".
+        winner: the better version where `p_adjusted` is below 0.05.
+    """
+
+    metric: str
+    first: str
+    second: str
+    values: dict[str, float | None]
+    difference: float | None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    effect: float | None = None
+    users: int = 0
+    users_needed: int | None = None
+    better: str = "higher"
+    winner: str | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 where higher values are better, -1 where lower ones are."""
+        return 1 if self.better == "higher" else -1
+
+
+class Figures(NamedTuple):
+    """A version's figures on the rows of a comparison.
+
+    Attributes:
+        per_user: float64 (U,) by full name of the metric.
+        whole: metrics of the whole catalogue, by full name.
+        rows: int64 (U,), test rows of each user.
+    """
+
+    per_user: dict[str, Values]
+    whole: dict[str, float]
+    rows: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -48,6 +105,15 @@ class Paired:
     def difference(self) -> float:
         """First minus second."""
         return self.first - self.second
+
+
+def rows_of_pairs(chosen: Iterable[Metric], pairs: Iterable[dict[str, Figures]]) -> list[Row]:
+    """Compare pairs of versions, each given by name with its figures, by each of the metrics that one of them has.
+
+    The p-values are corrected for all of these tests together, and the winners marked.
+    """
+    rows = [_row(one, sides) for one, sides in product(chosen, list(pairs))]
+    return _with_winners([row for row in rows if any(value is not None for value in row.values.values())])
 
 
 def paired(found: Metric, first: Values, second: Values, rows: NDArray[np.integer[Any]]) -> Paired:
@@ -127,3 +193,54 @@ def _users_needed(effect: float) -> int | None:
     if np.isnan(effect) or effect == 0:
         return None
     return max(2, ceil(((_NORMAL[LEVEL] + _NORMAL[_POWER]) / effect) ** 2))
+
+
+def _row(found: Metric, sides: dict[str, Figures]) -> Row:
+    """Compare two versions, given by name with their figures, by one metric."""
+    (first, one), (second, other) = sides.items()
+    key = found.key
+    if key in one.per_user and key in other.per_user:
+        pair = paired(found, one.per_user[key], other.per_user[key], one.rows)
+        values = {first: _known(pair.first), second: _known(pair.second)}
+        return Row(
+            key,
+            first,
+            second,
+            values,
+            difference=_known(pair.difference),
+            low=_known(pair.low),
+            high=_known(pair.high),
+            p=_known(pair.p),
+            effect=_known(pair.effect),
+            users=pair.users,
+            users_needed=pair.users_needed,
+            better=found.better,
+        )
+    values = {name: _figure(found, side) for name, side in sides.items()}
+    here, there = values[first], values[second]
+    difference = None if here is None or there is None else here - there
+    return Row(key, first, second, values, difference, better=found.better)
+
+
+def _figure(found: Metric, side: Figures) -> float | None:
+    """Return the figure of one version alone, None where it has none."""
+    if found.key not in side.per_user:
+        return _known(side.whole.get(found.key, np.nan))
+    totals, weights = found.terms(side.per_user[found.key], side.rows)
+    return _known(float(found.mean(totals.sum(), weights.sum())))
+
+
+def _with_winners(rows: list[Row]) -> list[Row]:
+    """Correct the p-values for being several and mark the winners."""
+    corrected = holm([np.nan if row.p is None else row.p for row in rows])
+    marked = []
+    for row, p in zip(rows, corrected, strict=True):
+        sure = p < SURE and row.difference is not None
+        winner = (row.first if row.sign * (row.difference or 0) > 0 else row.second) if sure else None
+        marked.append(replace(row, p_adjusted=_known(p), winner=winner))
+    return marked
+
+
+def _known(value: float) -> float | None:
+    """Return a figure, None for NaN."""
+    return None if np.isnan(value) else float(value)

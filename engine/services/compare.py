@@ -1,67 +1,24 @@
 """`ComparisonService`: versions against one another, on the same users and the same held-out rows."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from engine.comparison import holm, paired
+from engine.comparison import Figures, Row, rows_of_pairs
 from engine.evaluation import evaluate
-from engine.metrics import DEFAULT, Metric, Values, by_name, metric
+from engine.metrics import DEFAULT, Metric, by_name, metric
 from engine.models import model_class
 from engine.services.heldout import HELD_OUT, PER_USER, aligned, held_out_of, measured, model_of, unseen
 from engine.services.verdict import verdict_of
 from store.errors import DataRefused, UsageRefused
 from store.registry import ModelVersion
 
+__all__ = ["Comparison", "ComparisonService", "Row"]
+
 if TYPE_CHECKING:
     from engine.services import Services
-
-SURE = 0.05
-"""Corrected p-value below which a metric has a winner."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A metric of two versions on the same users.
-
-    Attributes:
-        metric: full name, such as `ndcg@10`.
-        first, second: names of the versions.
-        values: figure by version, None for one that has none, such as the rating errors of a model that only ranks.
-        difference: first minus second.
-        low, high: ends of its 95 % interval; None for a metric of the whole catalogue, which has none.
-        p: two-sided p-value of this metric alone.
-        p_adjusted: corrected for all metrics of the comparison (Holm).
-        effect: difference in standard deviations over users.
-        users: how many have a value under both versions.
-        users_needed: about how many would show this difference at 5 % with 80 % power.
-        better: which values are: "higher" or "lower".
-        winner: the better version where `p_adjusted` is below 0.05.
-    """
-
-    metric: str
-    first: str
-    second: str
-    values: dict[str, float | None]
-    difference: float | None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    p_adjusted: float | None = None
-    effect: float | None = None
-    users: int = 0
-    users_needed: int | None = None
-    better: str = "higher"
-    winner: str | None = None
-
-    @property
-    def sign(self) -> int:
-        """1 where higher values are better, -1 where lower ones are."""
-        return 1 if self.better == "higher" else -1
 
 
 @dataclass(frozen=True)
@@ -100,20 +57,6 @@ class Comparison:
         return asdict(self)
 
 
-class _Figures(NamedTuple):
-    """A version's figures on the rows of a comparison.
-
-    Attributes:
-        per_user: float64 (U,) by full name of the metric.
-        whole: metrics of the whole catalogue, by full name.
-        rows: int64 (U,), test rows of each user.
-    """
-
-    per_user: dict[str, Values]
-    whole: dict[str, float]
-    rows: NDArray[np.int64]
-
-
 class ComparisonService:
     """Compares versions, from the figures by user that each keeps, or anew where those are not of the same rows."""
 
@@ -142,17 +85,14 @@ class ComparisonService:
         chosen = by_name(DEFAULT if metrics is None else metrics)
         figures, users, protocol = self._stored(found, chosen, strict=metrics is not None) or self._anew(found, chosen)
         first, names = found[0], tuple(version.name for version in found)
-        rows = [
-            _row(one, {version.name: figures[version.id] for version in (first, other)})
-            for one, other in product(chosen.values(), found[1:])
-        ]
-        rows = _with_winners([row for row in rows if any(value is not None for value in row.values.values())])
+        pairs = [{version.name: figures[version.id] for version in (first, other)} for other in found[1:]]
+        rows = rows_of_pairs(chosen.values(), pairs)
         primary = next(iter(chosen)) if metrics else "ndcg@10"
         return Comparison(names, users, protocol, tuple(rows), verdict_of(rows, primary))
 
     def _stored(
         self, versions: list[ModelVersion], chosen: dict[str, Metric], *, strict: bool
-    ) -> tuple[dict[int, _Figures], int, dict[str, Any]] | None:
+    ) -> tuple[dict[int, Figures], int, dict[str, Any]] | None:
         """Return the figures kept with the versions, or None where they are of other rows.
 
         Under `strict` also where one lacks a metric that its model has; otherwise such a metric is passed over.
@@ -180,12 +120,12 @@ class ComparisonService:
             whole = {
                 name: row.value for name, row in version.metrics.items() if name in names and row.value is not None
             }
-            figures[version.id] = _Figures(per_user, whole, kept["rows"].astype(np.int64))
+            figures[version.id] = Figures(per_user, whole, kept["rows"].astype(np.int64))
         return figures, len(users), first.protocol | {"rows": "held out"}
 
     def _anew(
         self, versions: list[ModelVersion], chosen: dict[str, Metric]
-    ) -> tuple[dict[int, _Figures], int, dict[str, Any]]:
+    ) -> tuple[dict[int, Figures], int, dict[str, Any]]:
         """Measure all versions on the rows of today that none of them has trained on."""
         services = self._services
         data = services.training.load_data()
@@ -211,7 +151,7 @@ class ComparisonService:
             facts = models[version.id].facts
             report = evaluate(models[version.id], aligned(train, facts), aligned(test, facts), metrics=chosen)
             whole = {name: value.value for name, value in report.metrics.items()}
-            figures[version.id] = _Figures(report.per_user, whole, report.rows)
+            figures[version.id] = Figures(report.per_user, whole, report.rows)
         counted = int(np.count_nonzero(test.user_counts))
         notes = [
             f"{name} has trained on ratings later than these, the others of a temporal split not" for name in later
@@ -258,54 +198,3 @@ def _nothing_unseen(version: ModelVersion) -> DataRefused:
     return DataRefused(
         reason, hint="train both on the same ratings with the same --split, --test and --seed, then compare"
     )
-
-
-def _row(found: Metric, sides: dict[str, _Figures]) -> Row:
-    """Compare two versions, given by name with their figures, by one metric."""
-    (first, one), (second, other) = sides.items()
-    key = found.key
-    if key in one.per_user and key in other.per_user:
-        pair = paired(found, one.per_user[key], other.per_user[key], one.rows)
-        values = {first: _known(pair.first), second: _known(pair.second)}
-        return Row(
-            key,
-            first,
-            second,
-            values,
-            difference=_known(pair.difference),
-            low=_known(pair.low),
-            high=_known(pair.high),
-            p=_known(pair.p),
-            effect=_known(pair.effect),
-            users=pair.users,
-            users_needed=pair.users_needed,
-            better=found.better,
-        )
-    values = {name: _figure(found, side) for name, side in sides.items()}
-    here, there = values[first], values[second]
-    difference = None if here is None or there is None else here - there
-    return Row(key, first, second, values, difference, better=found.better)
-
-
-def _figure(found: Metric, side: _Figures) -> float | None:
-    """Return the figure of one version alone, None where it has none."""
-    if found.key not in side.per_user:
-        return _known(side.whole.get(found.key, np.nan))
-    totals, weights = found.terms(side.per_user[found.key], side.rows)
-    return _known(float(found.mean(totals.sum(), weights.sum())))
-
-
-def _with_winners(rows: list[Row]) -> list[Row]:
-    """Correct the p-values for being several and mark the winners."""
-    corrected = holm([np.nan if row.p is None else row.p for row in rows])
-    marked = []
-    for row, p in zip(rows, corrected, strict=True):
-        sure = p < SURE and row.difference is not None
-        winner = (row.first if row.sign * (row.difference or 0) > 0 else row.second) if sure else None
-        marked.append(replace(row, p_adjusted=_known(p), winner=winner))
-    return marked
-
-
-def _known(value: float) -> float | None:
-    """Return a figure, None for NaN."""
-    return None if np.isnan(value) else float(value)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.services.compare import Row
+    from engine.comparison import Row
 
 _MOST_NAMED = 4  # metrics named after the first one
 
