@@ -1,74 +1,188 @@
-"""How far a predicted rating can be off: split conformal intervals from the residuals on held-out rows.
+"""How far a predicted rating can be off, and how likely a rating is at or above the user's own mean.
 
-Residuals are grouped by how much is known of the user and of the item, so that an interval is wider where little is
-known (Vovk, Gammerman, Shafer 2005, "Algorithmic Learning in a Random World", section 4; Mondrian categories).
+Both are measured on held-out rows. The interval is split conformal: residuals, each in units of the spread that is
+expected of its row, have quantiles, and a new rating lies between two of them as often as the held-out ones did. The
+spread grows where little is known of the user or of the item, so that the interval does. The probability is a logistic
+curve of the distance between prediction and threshold in the same units, fitted to the same rows.
+
+Source: Lei, G'Sell, Rinaldo, Tibshirani, Wasserman 2018, "Distribution-Free Predictive Inference for Regression",
+section 5.2 (locally weighted intervals); Platt 1999, "Probabilistic Outputs for Support Vector Machines" (the curve,
+and its targets, which keep it finite where all rows agree).
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-_EDGES = np.array([20, 100])  # fewer than 20 ratings, 20 to 99, 100 and more
-_LEAST_ROWS = 200  # a group with fewer residuals uses those of all rows
-_PROBABILITIES = np.linspace(0, 1, 101)
-LEVEL = 0.8
+from engine.data import Scale
+
+LEVEL, WIDE = 0.8, 0.95
+"""The levels of the two intervals that are shown."""
+
+_LEAST_ROWS = 50  # with fewer the wider interval is only the range of what was seen
+_MOST_ROWS = 200_000  # are looked at: the curves have a handful of parameters
+_PROBABILITIES = np.linspace(0, 1, 201)
+_NAMES = ("spread", "quantiles", "chance", "steps")
+_Floats = NDArray[np.float64]
+_Counts = NDArray[np.integer[Any]]
+
+
+class Measured(NamedTuple):
+    """Held-out rows with what a model predicted for them; every array is (n,).
+
+    Attributes:
+        predictions, ratings: in rating units.
+        user_counts, item_counts: training ratings of the row's user and item.
+        user_means: mean of the training ratings of the row's user.
+    """
+
+    predictions: NDArray[np.floating[Any]]
+    ratings: NDArray[np.floating[Any]]
+    user_counts: _Counts
+    item_counts: _Counts
+    user_means: NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Quantiles of the residual (rating minus prediction) by support group.
+    """Spread, shape and likelihood of what predictions miss.
 
     Attributes:
-        quantiles: float64 (9, 101), the residual at each per cent; row = 3 × user group + item group.
+        spread: float64 (3,), not negative: variance = a + b / √(1 + user's ratings) + c / √(1 + item's ratings).
+        quantiles: float64 (201,), of residuals in units of their spread, at each half per cent.
+        chance: float64 (2,): P(rating ≥ threshold) = 1 / (1 + exp(-(a + b · distance))), b not negative.
+        steps: float64 (3,): low end and step of the scale (0 where any value may be given), least variance.
     """
 
-    quantiles: NDArray[np.float64]
+    spread: _Floats
+    quantiles: _Floats
+    chance: _Floats
+    steps: _Floats
 
     @classmethod
-    def fit(
-        cls, residuals: NDArray[np.floating[Any]], user_counts: NDArray[np.integer[Any]], item_counts: NDArray[Any]
-    ) -> "Calibration | None":
-        """Take quantiles of held-out residuals (n,) by the numbers of training ratings of their user and item (n,).
-
-        Returns None where there are too few residuals to say anything.
-        """
-        if len(residuals) < _LEAST_ROWS:
+    def fit(cls, rows: Measured, scale: Scale) -> "Calibration | None":
+        """Measure on held-out rows; None where there are too few to say anything."""
+        if len(rows.ratings) < _LEAST_ROWS:
             return None
-        groups = _group(user_counts, item_counts)
-        rows = [residuals[groups == group] for group in range(9)]
-        quantiles = [np.quantile(row if len(row) >= _LEAST_ROWS else residuals, _PROBABILITIES) for row in rows]
-        return cls(np.asarray(quantiles, np.float64))
+        every = -(-len(rows.ratings) // _MOST_ROWS)
+        rows = Measured(*(column[::every] for column in rows))
+        step = scale.step or 0.0
+        least = max((step or 0.01 * (scale.high - scale.low)) ** 2 / 12, 1e-12)  # what rounding to the steps makes
+        steps = np.array([scale.low, step, least])
+        residuals = rows.ratings.astype(np.float64) - rows.predictions
+        bare = cls(_spread(residuals, rows.user_counts, rows.item_counts, least), np.zeros(201), np.zeros(2), steps)
+        deviation = bare._deviation(rows.user_counts, rows.item_counts)
+        distance = bare._distance(rows.user_means, rows.predictions, deviation)
+        liked = rows.ratings >= rows.user_means - _ROUNDING
+        return cls(bare.spread, _quantiles(residuals / deviation), _logistic(distance, liked), steps)
 
     def interval(
         self,
         predictions: NDArray[np.floating[Any]],
-        user_counts: NDArray[np.integer[Any]],
-        item_counts: NDArray[np.integer[Any]],
+        user_counts: _Counts,
+        item_counts: _Counts,
         level: float = LEVEL,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[_Floats, _Floats]:
         """Return the bounds (n,), (n,) that hold the rating with probability `level`, tails of equal weight."""
-        groups = _group(user_counts, item_counts)
-        low, high = (self.quantiles[groups, round(100 * p)] for p in ((1 - level) / 2, (1 + level) / 2))
-        return predictions + low, predictions + high
+        deviation = self._deviation(user_counts, item_counts)
+        low, high = (self.quantiles[round(200 * p)] for p in (round(0.5 - level / 2, 6), round(0.5 + level / 2, 6)))
+        return predictions + low * deviation, predictions + high * deviation
 
     def probability_at_least(
         self,
         threshold: float,
         predictions: NDArray[np.floating[Any]],
-        user_counts: NDArray[np.integer[Any]],
-        item_counts: NDArray[np.integer[Any]],
-    ) -> NDArray[np.float64]:
-        """Return the probability (n,) that the rating is at least `threshold`."""
-        groups, needed = _group(user_counts, item_counts), threshold - predictions
-        below = np.empty(len(needed))
-        for group in set(groups.tolist()):  # at most nine, and most lists touch one or two
-            rows = groups == group
-            below[rows] = np.interp(needed[rows], self.quantiles[group], _PROBABILITIES)
-        return 1 - below
+        user_counts: _Counts,
+        item_counts: _Counts,
+    ) -> _Floats:
+        """Return the probability (n,) that the rating is at least `threshold`; it is calibrated at the user's mean."""
+        deviation = self._deviation(user_counts, item_counts)
+        likely: _Floats = _sigmoid(self.chance[0] + self.chance[1] * self._distance(threshold, predictions, deviation))
+        return likely
+
+    def arrays(self) -> dict[str, _Floats]:
+        """Return what `restored` takes back, by name."""
+        return {f"calibration.{name}": getattr(self, name) for name in _NAMES}
+
+    @classmethod
+    def restored(cls, arrays: dict[str, NDArray[Any]]) -> "Self | None":
+        """Take its own arrays out of those of a version; None where predictions were never measured."""
+        found = [arrays.pop(f"calibration.{name}", None) for name in _NAMES]
+        known = [array.astype(np.float64) for array in found if array is not None]
+        return cls(*known) if len(known) == len(_NAMES) else None
+
+    def _deviation(self, user_counts: _Counts, item_counts: _Counts) -> _Floats:
+        """Return the spread of each row (n,), in rating units."""
+        deviation: _Floats = np.sqrt(np.maximum(_design(user_counts, item_counts) @ self.spread, self.steps[2]))
+        return deviation
+
+    def _distance(
+        self,
+        thresholds: NDArray[np.floating[Any]] | float,
+        predictions: NDArray[np.floating[Any]],
+        deviation: _Floats,
+    ) -> _Floats:
+        """Return how far predictions lie above thresholds (n,), in units of the spread.
+
+        A rating is at least 3.6 if it is at least 4, the next step, and it is rounded to that from 3.75 on.
+        """
+        low, step, _ = self.steps
+        if step:
+            thresholds = low + step * (np.ceil((np.asarray(thresholds) - low) / step - _ROUNDING) - 0.5)
+        distance: _Floats = (predictions - thresholds) / deviation
+        return distance
 
 
-def _group(user_counts: NDArray[np.integer[Any]], item_counts: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
-    """Return the support group of each row (n,)."""
-    return 3 * _EDGES.searchsorted(user_counts, "right") + _EDGES.searchsorted(item_counts, "right")
+def _design(user_counts: _Counts, item_counts: _Counts) -> _Floats:
+    """Return what the variance depends on (n, 3)."""
+    little = [1 / np.sqrt(1.0 + np.asarray(counts)) for counts in (user_counts, item_counts)]
+    return np.stack([np.ones(len(little[0])), *little], axis=1)
+
+
+def _spread(residuals: _Floats, user_counts: _Counts, item_counts: _Counts, least: float) -> _Floats:
+    """Return the variance function (3,): squares of residuals on the design, not negative, by weighted least squares.
+
+    The square of a residual varies as much as its expectation: the weights are those of the round before.
+    """
+    from scipy.optimize import nnls
+
+    design, expected = _design(user_counts, item_counts), np.ones(len(residuals))
+    for _ in range(_ROUNDS):
+        spread: _Floats = nnls(design / expected[:, None], residuals**2 / expected)[0]
+        expected = np.maximum(design @ spread, least)
+    return spread
+
+
+def _quantiles(scores: _Floats) -> _Floats:
+    """Return the quantiles (201,) of scores (n,), each the next one outwards of rank p (n + 1)."""
+    ordered, ranks = np.sort(scores), _PROBABILITIES * (len(scores) + 1)
+    outwards = np.where(_PROBABILITIES < 0.5, np.floor(ranks + _ROUNDING), np.ceil(ranks - _ROUNDING)).astype(np.int64)
+    quantiles: _Floats = ordered[np.clip(outwards, 1, len(scores)) - 1]
+    return quantiles
+
+
+def _logistic(distance: _Floats, liked: NDArray[np.bool_]) -> _Floats:
+    """Return intercept and slope (2,) of the likelihood of `liked` (n,), by Newton's method on Platt's targets."""
+    yes, no = int(liked.sum()), int((~liked).sum())
+    targets = np.where(liked, (yes + 1) / (yes + 2), 1 / (no + 2))
+    level = np.log((targets.mean()) / (1 - targets.mean()))
+    design, found = np.stack([np.ones(len(distance)), distance], axis=1), np.array([level, 0.0])
+    for _ in range(_ROUNDS * 4):
+        likely = _sigmoid(design @ found)
+        curvature = (design.T * (likely * (1 - likely))) @ design + _RIDGE * np.eye(2)
+        found = found + np.linalg.solve(curvature, design.T @ (targets - likely) - _RIDGE * (found - [level, 0.0]))
+        found = np.clip(found, -_STEEPEST, _STEEPEST)
+    return found if found[1] > 0 else np.array([level, 0.0])
+
+
+def _sigmoid(x: _Floats) -> _Floats:
+    likely: _Floats = 1 / (1 + np.exp(-np.clip(x, -30, 30)))
+    return likely
+
+
+_ROUNDS = 4
+_ROUNDING = 1e-6  # what float32 makes of a mean that lies on a step
+_RIDGE = 1e-3
+_STEEPEST = 50.0

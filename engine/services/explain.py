@@ -42,6 +42,8 @@ class Explanation:
     score: float
     method: str
     text: str
+    lower_95: float | None = None
+    upper_95: float | None = None
 
 
 class ExplainerService:
@@ -81,6 +83,8 @@ class ExplainerService:
             score,
             parts.method if parts else "none",
             sentence(reasons),
+            prediction.lower_95,
+            prediction.upper_95,
         )
 
     def reasons_for(self, made: RecommendationList) -> list[tuple[dict[str, Any], ...]]:

@@ -1,8 +1,7 @@
 """`MLModelManager`: save, load, choose and fall back. A loaded version is a `Snapshot`, which never changes."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,16 +9,22 @@ import numpy as np
 
 from engine.confidence import Calibration
 from engine.errors import EngineError, TrainingFailed
+from engine.metrics import metric as find_metric
 from engine.models import model_class
 from engine.models.base import Model, State
 from engine.models.content import ContentModel
 from engine.models.popularity import Popularity
+from engine.services.fallback import in_turn, popularity_now
 from engine.services.memory import Memory
 from store import errors as store_errors
+from store import names, ratings
 from store.artifacts import Bundle
 from store.registry import ModelVersion, NewVersion, Registry
 
 log = logging.getLogger(__name__)
+
+UNUSABLE = (store_errors.Damaged, EngineError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+"""What files raise that make no model: by their checksum, or because another program wrote nonsense into them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +102,7 @@ class MLModelManager:
                     hint="lower the learning rate or raise the regularization; the active version stays",
                 )
         if calibration is not None:
-            arrays["calibration.quantiles"] = calibration.quantiles
+            arrays |= calibration.arrays()
         saved = self._registry.save(metadata, {"model": Bundle(arrays, extra), **(parts or {})})
         if version:
             self._registry.label(saved.id, version)
@@ -111,19 +116,53 @@ class MLModelManager:
         """Return all versions, newest first."""
         return self._registry.versions()
 
-    def get_best_model(self) -> Model:
-        """Return the model of the version with the highest NDCG@10 among comparable ones."""
-        return self.snapshot("best").model
+    def get_best_model(self, metric: str = "ndcg@10") -> Model:
+        """Return the model of the version that is best by a metric, among those measured like the newest one.
 
-    def snapshot(self, name: str = "active") -> Snapshot:
-        """Load a version for serving; a damaged one is replaced by the newest sound one, else by popularity.
+        Raises:
+            NotFound: no version was measured by it.
+            SettingRefused: no such metric.
+        """
+        found = find_metric(metric)
+        best = names.best(self._registry.database, found.key, lower_is_better=found.better == "lower")
+        if best is None:
+            raise store_errors.NotFound(
+                f"no version was measured by {found.key}", hint="only versions with held-out rows have metrics"
+            )
+        return self.snapshot(f"v{best}").model
+
+    def check(self, version: ModelVersion) -> None:
+        """Load just this version.
+
+        Raises:
+            Damaged: its files are not what was written, or make no model.
+        """
+        try:
+            self._load(version)
+        except store_errors.Damaged:
+            raise
+        except UNUSABLE as error:
+            raise store_errors.Damaged(
+                f"{version.name} makes no model: {error}", hint="train again; the active version stays"
+            ) from error
+
+    def snapshot(self, name: str = "active", user: str | None = None) -> Snapshot:
+        """Load a version for serving; in place of a damaged one a version that served before it, else popularity.
 
         While the database stays as it is, asking again costs one cheap query.
+
+        Args:
+            name: `v7`, active, latest, best or previous.
+            user: who is served; a canary takes its share of the users of the active version.
 
         Raises:
             NotFound: no version of that name.
         """
         moment = self._memory.now()
+        if user is not None and name == "active":
+            canary = self._memory.canary()
+            if canary is not None and canary.takes(user):
+                name = f"v{canary.version}"
         known = moment.snapshots.get(name)
         if known is None:
             known = self._find(name)
@@ -139,36 +178,36 @@ class MLModelManager:
     def _find(self, name: str) -> Snapshot:
         wanted = self._registry.resolve(name)
         notes: list[str] = []
-        for version in self._candidates(wanted):
+        for version in in_turn(self._registry, wanted):
             try:
                 found = self._load(version)
-            except (store_errors.Damaged, EngineError, KeyError, ValueError) as error:
+            except UNUSABLE as error:
                 notes.append(f"{version.name} cannot be used ({error})")
                 log.warning(notes[-1])
                 continue
             if not notes:
                 return found
-            notes.append(f"{version.name} answers in place of {wanted.name}")
-            return Snapshot(found.version, found.model, found.calibration, tuple(notes), found.positions)
-        raise store_errors.Damaged("; ".join(notes), hint="train again: `recsys-tui train popularity --activate`")
+            break
+        else:
+            found = self._last_resort()
+        notes.append(f"{found.version.name} answers in place of {wanted.name}")
+        log.warning(notes[-1])
+        return Snapshot(found.version, found.model, found.calibration, tuple(notes), found.positions)
 
-    def _candidates(self, wanted: ModelVersion) -> Iterator[ModelVersion]:
-        """Yield the versions to try in order: the one asked for, the one active before it, then newest first."""
-        yield wanted
-        before: ModelVersion | None = None
-        with suppress(store_errors.NotFound):
-            before = self._registry.resolve("previous")
-        if before is not None:
-            yield before
-        tried = {wanted.id, before.id if before else wanted.id}
-        yield from (version for version in self._registry.versions() if version.id not in tried)
+    def _last_resort(self) -> Snapshot:
+        """Return popularity from today's ratings, made anew where they have changed."""
+        known = self._loaded.get(0)
+        revision = ratings.revision(self._registry.database)
+        if known is None or known.version.training_data["revision"] != revision:
+            version, model = popularity_now(self._registry.database)
+            known = self._loaded[0] = Snapshot(version, model, None)
+        return known
 
     def _load(self, version: ModelVersion) -> Snapshot:
         if version.id not in self._loaded:
             arrays, extra = self._registry.load(version)
-            quantiles = arrays.pop("calibration.quantiles", None)
+            calibration = Calibration.restored(arrays)
             model = model_class(version.model_type)()
             model.restore(State(arrays, extra))
-            calibration = None if quantiles is None else Calibration(quantiles.astype(np.float64))
             self._loaded[version.id] = Snapshot(version, model, calibration)
         return self._loaded[version.id]

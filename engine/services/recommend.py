@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.confidence import LEVEL, WIDE
 from engine.diversity import diversify
 from engine.errors import UnknownItem
 from engine.models.base import Model
@@ -36,7 +37,8 @@ _NO_FILTERS = (Filters(), Filters(include_seen=True))
 class Prediction:
     """A predicted rating; bounds hold the true one with 80 % probability, None where they were never measured.
 
-    `confidence` is the probability that the rating is at or above the user's own mean.
+    `confidence` is the probability that the rating is at or above the user's own mean; `lower_95` and `upper_95` hold
+    the rating with 95 % probability.
     """
 
     prediction: float | None
@@ -45,6 +47,8 @@ class Prediction:
     confidence: float | None
     rung: str
     version: str
+    lower_95: float | None = None
+    upper_95: float | None = None
 
 
 @dataclass(frozen=True)
@@ -183,8 +187,19 @@ class Recommender:
 
     def predictions(self, snapshot: Snapshot, view: View, items: NDArray[np.integer[Any]]) -> list[Prediction]:
         """Return predicted ratings with bounds; a model that only ranks has none."""
-        name = snapshot.version.name
-        return [Prediction(*numbers, view.rung, name) for numbers in self._rated(snapshot, view, items)]
+        name, facts = snapshot.version.name, view.model.facts
+        rated = self._rated(snapshot, view, items)
+        if not len(items) or rated[0][1] is None or snapshot.calibration is None:
+            return [Prediction(*numbers, view.rung, name) for numbers in rated]
+        predicted = np.array([numbers[0] for numbers in rated], np.float64)
+        support = np.full(len(items), len(view.items)), facts.item_counts[items]
+        low, high = (
+            facts.scale.clip(bound).tolist() for bound in snapshot.calibration.interval(predicted, *support, WIDE)
+        )
+        return [
+            Prediction(*numbers, view.rung, name, lowest, highest)
+            for numbers, lowest, highest in zip(rated, low, high, strict=True)
+        ]
 
     def _rated(self, snapshot: Snapshot, view: View, items: NDArray[np.integer[Any]]) -> list[_Rated]:
         """Return the numbers of predicted ratings; a model that only ranks has none."""
@@ -209,9 +224,13 @@ class Recommender:
         if snapshot.calibration is None:
             return Prediction(value, None, None, None, rung, snapshot.version.name)
         predicted, support = np.array([value]), (np.array([len(view.items)]), np.array([0]))
-        low, high = (float(facts.scale.clip(bound)[0]) for bound in snapshot.calibration.interval(predicted, *support))
+        low, high, lowest, highest = (
+            float(facts.scale.clip(bound)[0])
+            for level in (LEVEL, WIDE)
+            for bound in snapshot.calibration.interval(predicted, *support, level)
+        )
         likely = float(snapshot.calibration.probability_at_least(view.mean, predicted, *support)[0])
-        return Prediction(value, low, high, likely, rung, snapshot.version.name)
+        return Prediction(value, low, high, likely, rung, snapshot.version.name, lowest, highest)
 
     def _why_short(self, view: View, filters: Filters, found: int, wanted: int) -> list[str]:
         """Say which filter leaves fewer items than asked for."""

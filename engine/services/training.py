@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import resources
-from engine.confidence import Calibration
+from engine.confidence import Calibration, Measured
 from engine.data import Interactions, ItemFeatures, Scale
 from engine.errors import DataTooSmall, GateRefused, TrainingFailed
 from engine.evaluation import Report, evaluate
@@ -222,8 +222,16 @@ def _calibrate(model: Model, parts: Split) -> Calibration | None:
     if not model.predicts_ratings or not len(parts.test):
         return None
     test, train = parts.test, parts.train
-    residuals = test.ratings - model.rate_pairs(test.user_index, test.item_index)
-    return Calibration.fit(residuals, train.user_counts[test.user_index], train.item_counts[test.item_index])
+    sums = np.bincount(train.user_index, train.ratings, train.n_users)
+    means = np.where(train.user_counts > 0, sums / np.maximum(train.user_counts, 1), model.facts.mean)
+    rows = Measured(
+        model.rate_pairs(test.user_index, test.item_index),
+        test.ratings,
+        train.user_counts[test.user_index],
+        train.item_counts[test.item_index],
+        means[test.user_index],
+    )
+    return Calibration.fit(rows, train.scale)
 
 
 def _metric_rows(report: Report | None) -> dict[str, MetricRow]:

@@ -13,6 +13,7 @@ from recsys_tui.session import Columns, Session, command
 
 if TYPE_CHECKING:
     from engine.services.explain import Explanation
+    from engine.services.recommend import Prediction
 
 _BAR = 20
 _CONTRIBUTIONS = 10  # on a screen; programs get all
@@ -101,6 +102,13 @@ def _show_contributions(session: Session, found: "Explanation") -> None:
     session.rows(rows, columns)
 
 
+def between(found: "Prediction | Explanation") -> str:
+    """Put both intervals of a predicted rating into words."""
+    bounds = (found.lower, found.upper), (found.lower_95, found.upper_95)
+    near, far = (f"{render.number(low, 2)} and {render.number(high, 2)}" for low, high in bounds)
+    return f"{near} (80%), {far} (95%)"
+
+
 def chance(share: float | None) -> str:
     """Say how likely a rating is at or above the user's own mean."""
     return "-" if share is None else f"{share:.0%} that it is at or above the user's own mean"
@@ -110,7 +118,7 @@ def _explained(found: "Explanation") -> dict[str, Any]:
     shown: dict[str, Any] = {"why": found.text}
     if found.predicted_rating is not None:
         shown["predicted"] = render.number(found.predicted_rating, 2)
-        shown["between"] = f"{render.number(found.lower, 2)} and {render.number(found.upper, 2)} (80%)"
+        shown["between"] = between(found)
         shown["confidence"] = chance(found.confidence)
     shown["from"] = f"{found.version}, {found.rung}"
     if found.method == "additive":

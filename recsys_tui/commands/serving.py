@@ -9,7 +9,7 @@ import typer
 
 from recsys_tui import render
 from recsys_tui.commands.everybody import predict_everything, recommend_everybody
-from recsys_tui.commands.explaining import chance
+from recsys_tui.commands.explaining import between, chance
 from recsys_tui.commands.options import Version
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
@@ -106,7 +106,7 @@ def predict(
     facts = {"user": user, "item": item} | asdict(found)
     shown = {
         "predicted": render.number(found.prediction, 2),
-        "between": f"{render.number(found.lower, 2)} and {render.number(found.upper, 2)} (80%)",
+        "between": between(found),
         "confidence": chance(found.confidence),
         "from": f"{found.version}, {found.rung}",
     }

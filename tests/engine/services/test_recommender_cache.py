@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.confidence import Calibration
 from engine.services import Services
 from engine.services.recommend import Recommender, _percentiles
 from engine.services.request import TrainingRequest
@@ -153,16 +152,3 @@ def test_percentiles_are_those_of_sorting_everything() -> None:
     for picked in (np.argsort(-scores)[:10], rng.integers(0, 500, 20), np.array([], np.int64)):
         expected = 100 * np.searchsorted(np.sort(scores), scores[picked], side="right") / len(scores)
         assert _percentiles(scores, picked) == pytest.approx(expected.tolist())
-
-
-def test_the_chance_of_liking_interpolates_between_quantiles() -> None:
-    rng = np.random.default_rng(0)
-    calibration = Calibration(np.sort(rng.normal(size=(9, 101)), axis=1))
-    predicted, users, items = rng.normal(3, 1, 60), rng.integers(0, 200, 60), rng.integers(0, 200, 60)
-    found = calibration.probability_at_least(3.5, predicted, users, items)
-    groups = 3 * np.digitize(users, [20, 100]) + np.digitize(items, [20, 100])
-    expected = [
-        1 - np.interp(3.5 - value, calibration.quantiles[group], np.linspace(0, 1, 101))
-        for value, group in zip(predicted, groups, strict=True)
-    ]
-    assert found == pytest.approx(expected)
