@@ -67,7 +67,7 @@ class Calibration:
         if len(rows.ratings) < _LEAST_ROWS:
             return None
         every = -(-len(rows.ratings) // _MOST_ROWS)
-        rows = Measured(*(column[::every] for column in rows))
+        rows = Measured._make(column[::every] for column in rows)
         step = scale.step or 0.0
         least = max((step or 0.01 * (scale.high - scale.low)) ** 2 / 12, 1e-12)  # what rounding to the steps makes
         steps = np.array([scale.low, step, least])
