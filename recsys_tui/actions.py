@@ -57,6 +57,20 @@ def line_of(command: str, selected: Mapping[str, str]) -> str:
     return " ".join(["recsys-tui", *"".join(parts).split(" ")]).strip()
 
 
+def check_keys(keys: object) -> None:
+    """Check a table of keys by action.
+
+    Raises:
+        ValueError, TypeError: it is no table of text to text, or an id has no `place.name` of a known place.
+    """
+    if not isinstance(keys, Mapping):
+        raise TypeError
+    for name, key in keys.items():
+        place, _, action = str(name).partition(".")
+        if place not in (*PLACES, "app") or not action or not isinstance(key, str) or not key.strip():
+            raise ValueError
+
+
 _SPELLED = {
     "question_mark": "?",
     "colon": ":",

@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import App
 from textual.binding import Binding
 from textual.filter import LineFilter, NoColor
 
-from recsys_tui import render
 from recsys_tui.actions import EVERYWHERE, PLACES
 from recsys_tui.screens import SCREENS, screen_class
+from recsys_tui.screens.around import Around, screen_text
 from recsys_tui.screens.base import Place
 from recsys_tui.stream import Desk, StoreChanged, StoreState, StoreTrouble, Stream
 from recsys_tui.ui_state import UiState
@@ -25,6 +24,7 @@ from recsys_tui.widgets.plain import PlainCharacters
 if TYPE_CHECKING:
     from engine.services import Services
 
+_MOST_LOOKS = 200
 _EXIT_BY_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
 
 
@@ -45,14 +45,14 @@ class Options:
     memory_gb: float = 0.0
 
 
-class RecsysApp(App[int]):
+class RecsysApp(Around):
     """The six places, what they share, and the ends: quitting, signals, a database that goes away."""
 
     TITLE = "recsys-tui"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-low"), (34, "-high")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide")]  # noqa: RUF012  Textual's
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-low"), (34, "-high")]  # noqa: RUF012  Textual's
     MODES: ClassVar[dict[str, Any]] = {name: partial(lambda name: screen_class(name)(), name) for name in SCREENS}
     BINDINGS: ClassVar[list[Any]] = [
         Binding(action.key, action.method, action.label, show=False, id=action.id, priority=action.key == "ctrl+c")
@@ -78,6 +78,8 @@ class RecsysApp(App[int]):
         self._opening = threading.Lock()
         self._stream = Stream(self.services, self.post_message, seconds=1.0 if self.slow else 0.5)
         self._plain.enabled = self.ascii = self.options.ascii
+        self.failure: Exception | None = None
+        self.farewell = ""
         self.theme = self._first_theme()
         if self.keys:
             self.set_keymap(self.keys)
@@ -118,18 +120,9 @@ class RecsysApp(App[int]):
             self._services = None
         self._stream.look_now(anew=True)
 
-    def toast(self, message: str, *, severity: str = "information") -> None:
-        """Tell what was done, for a few seconds."""
-        level: Any = severity
-        self.notify(render.safe(message), severity=level, markup=False, timeout=5)
-
     def say_read_only(self) -> None:
         """Tell why an action does nothing."""
         self.toast("started with --read-only: nothing is changed", severity="warning")
-
-    def place(self) -> Place:
-        """Return the place that is shown, under any dialog."""
-        return next(screen for screen in self.screen_stack if isinstance(screen, Place))
 
     # --- beginning and end ----------------------------------------------------------------------------------------
 
@@ -246,4 +239,39 @@ class RecsysApp(App[int]):
 
     def action_quit_now(self) -> None:
         """Leave; a training goes on, and the farewell says so."""
+        if job := self.state.running:
+            self.farewell = (
+                f"job {job.id} ({job.model}) goes on; `recsys-tui` or `recsys-tui jobs attach {job.id}` shows it"
+            )
         self.exit(0)
+
+    def action_pause(self) -> None:
+        """Hold the screen still, or go on with what happened meanwhile."""
+        self.paused = not self.paused
+        self.toast("paused: the screen holds still, the database does not" if self.paused else "live again")
+        if not self.paused:
+            self._stream.look_now(anew=True)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End with the terminal restored; the command line then tells the error in one line."""
+        self.failure = error
+        if self.is_headless or os.environ.get("RECSYS_DEBUG"):
+            super()._handle_exception(error)
+        else:
+            self.exit(1, return_code=1)
+
+
+def picture(database: Path, options: Options, size: tuple[int, int]) -> tuple[str, str]:
+    """Draw the UI without a terminal, once everything on it has been read; return it as SVG and as text."""
+
+    async def draw() -> tuple[str, str]:
+        app = RecsysApp(database, options, kept=UiState(Path(os.devnull)))
+        async with app.run_test(size=size) as pilot:
+            for _ in range(_MOST_LOOKS):
+                await pilot.pause(0.05)
+                if (app.seen_store or app.trouble) and not app.place().busy:
+                    break
+            await pilot.pause(0.1)
+            return app.export_screenshot(), screen_text(app.screen)
+
+    return asyncio.run(draw())

@@ -22,10 +22,11 @@ from recsys_tui.commands import (
     rating,
     serving,
     training,
+    tui,
     versions,
 )
 from recsys_tui.commands.root import Root, nearest
-from recsys_tui.session import Interrupted
+from recsys_tui.session import Interrupted, Session
 
 INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
 
@@ -45,7 +46,21 @@ app = typer.Typer(
     recsys-tui demo                          all of it, on sample data
     """,
 )
-for group in (data, imports, training, jobs, versions, measuring, serving, explaining, rating, browse, machine, demo):
+for group in (
+    data,
+    imports,
+    training,
+    jobs,
+    versions,
+    measuring,
+    serving,
+    explaining,
+    rating,
+    browse,
+    machine,
+    demo,
+    tui,
+):
     group.register(app)
 
 
@@ -66,6 +81,8 @@ def root(
 
         print_version()
         raise typer.Exit
+    if ctx.invoked_subcommand is None and tui.usable():
+        raise typer.Exit(tui.begin(Session(ctx.obj)))
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
         raise typer.Exit(2)

@@ -34,10 +34,15 @@ class Session:
         self.format: str = "json" if self.as_json else flags.get("format") or "auto"
         self._flags = {name: flags.get(name) for name in ("db", "color")}
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings among the flags."""
+        return {name: value for name, value in self._flags.items() if value is not None}
+
     @cached_property
     def settings(self) -> Settings:
         """Defaults, files, environment and flags put together."""
-        settings = load({name: value for name, value in self._flags.items() if value is not None})
+        settings = load(self.given)
         render.configure(color=settings.color, ascii=settings.ascii)
         return settings
 

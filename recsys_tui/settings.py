@@ -52,6 +52,21 @@ def _threads(value: Any) -> int:
     return int(value)
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _keys(value: Any) -> dict[str, str]:
+    from recsys_tui.actions import check_keys
+
+    if isinstance(value, str):  # from the environment: models.activate=A,train.new=N
+        value = dict(part.split("=", 1) for part in value.split(","))
+    check_keys(value)
+    return dict(value)
+
+
 def _gigabytes(value: Any) -> float:
     if isinstance(value, bool) or not 0 <= float(value) < 1e6:
         raise ValueError
@@ -92,6 +107,24 @@ class Settings:
             "Memory to stay within, in GB; 0 is what the machine and cgroup have.", "0 or more", _gigabytes
         ),
     )
+    theme: str = field(
+        default="",
+        metadata=_about("Colours of the terminal UI; empty is what was chosen last.", "the name of a theme", _text),
+    )
+    mouse: bool = field(
+        default=True,
+        metadata=_about(
+            "Whether the terminal UI takes the mouse; without it the terminal selects text.", "true or false", _flag
+        ),
+    )
+    keys: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=_about(
+            "Other keys for actions of the terminal UI, as in `[keys]` with lines `models.activate = 'A'`.",
+            "a table of actions and keys; `recsys-tui keys` lists both",
+            _keys,
+        ),
+    )
     _origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def origins(self) -> dict[str, str]:
@@ -105,7 +138,11 @@ def declared() -> dict[str, Mapping[str, Any]]:
 
 
 def load(
-    flags: Mapping[str, Any] | None = None, *, env: Mapping[str, str] | None = None, folder: Path | None = None
+    flags: Mapping[str, Any] | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    complaints: list[SettingsError] | None = None,
 ) -> Settings:
     """Read the settings from all their places, the later ones winning.
 
@@ -113,6 +150,7 @@ def load(
         flags: values given on the command line; None is "not given".
         env: the environment, `os.environ` by default.
         folder: where `recsys.toml` is looked for, the working folder by default.
+        complaints: takes what would be raised; what is wrong then counts as not given.
 
     Raises:
         SettingsError: a file that cannot be read, an unknown name, or a value that is not allowed.
@@ -120,9 +158,15 @@ def load(
     env = os.environ if env is None else env
     values: dict[str, Any] = {"db": data_folder(env) / "recsys.db"}
     origins: dict[str, str] = {}
-    for origin, name, value in _given(flags or {}, env, folder or Path.cwd()):
-        values[name] = _parsed(name, value, origin)
-        origins[name] = origin
+    for origin, name, value in _given(flags or {}, env, folder or Path.cwd(), complaints):
+        try:
+            values[name] = _parsed(name, value, origin)
+        except SettingsError as error:
+            if complaints is None:
+                raise
+            complaints.append(error)
+        else:
+            origins[name] = origin
     return Settings(**values, _origins=origins)
 
 
@@ -143,10 +187,19 @@ def _xdg(env: Mapping[str, str], variable: str, otherwise: str) -> Path:
     return base / "recsys-tui"
 
 
-def _given(flags: Mapping[str, Any], env: Mapping[str, str], folder: Path) -> Iterator[tuple[str, str, Any]]:
+def _given(
+    flags: Mapping[str, Any], env: Mapping[str, str], folder: Path, complaints: list[SettingsError] | None
+) -> Iterator[tuple[str, str, Any]]:
     """Yield origin, name and value of everything that was set, the weakest place first."""
     for path in (user_file(env), folder / PROJECT_FILE):
-        for name, value in _read(path).items():
+        try:
+            found = _read(path)
+        except SettingsError as error:
+            if complaints is None:
+                raise
+            complaints.append(error)
+            continue
+        for name, value in found.items():
             yield str(path), name, _beside(path, value) if name == "db" else value
     for name in declared():
         variable = f"RECSYS_{name.upper()}"

@@ -11,7 +11,6 @@ from textual.message import Message
 
 from store import ratings
 from store.changes import Watch
-from store.errors import StoreError
 
 if TYPE_CHECKING:
     from engine.services import Services
@@ -176,7 +175,7 @@ class Stream:
                 tuple(services.registry.versions()),
                 ratings.revision(services.database),
             )
-        except (StoreError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, polling goes on: it may pass
             told = (str(error), getattr(error, "hint", "run `recsys-tui doctor`"))
             self._watch = self._state = None
             if told != self._told:

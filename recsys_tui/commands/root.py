@@ -12,7 +12,7 @@ SECTIONS = {
     "Versions": ("models", "evaluate", "metrics"),
     "Answers": ("recommend", "predict", "explain", "similar", "rate"),
     "Browsing": ("users", "items"),
-    "This machine": ("demo", "doctor", "config"),
+    "This machine": ("tui", "demo", "doctor", "config", "keys", "tty-reset"),
 }
 _INDENT = 6  # what click puts before and between the columns of a help page
 

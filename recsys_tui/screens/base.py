@@ -57,7 +57,6 @@ from recsys_tui.stream import Answered, StoreState, StoreTrouble, Ticket
 from recsys_tui.widgets.frame import Header, Keys, Notice, Pressed, TooSmall, run_in_short
 
 if TYPE_CHECKING:
-    from engine.services import Services
     from recsys_tui.app import RecsysApp
 
 LEAST_COLUMNS, LEAST_ROWS = 60, 16
@@ -119,14 +118,19 @@ class Place(Screen[None]):
         work: Callable[..., Any],
         then: Callable[[Any], None],
         failed: Callable[[Exception], None] | None = None,
+        *,
+        offline: bool = False,
     ) -> None:
-        """Run `work(services)` or `work(services, ticket)` in a thread and give its result to `then` on the loop."""
+        """Run `work(services)` or `work(services, ticket)` in a thread and give its result to `then` on the loop.
+
+        `offline` work gets None for the services: it has to go on without a database.
+        """
         if group in self._tickets:
             self._tickets[group].void = True
         takes_ticket = len(inspect.signature(work).parameters) > 1
 
         def run(ticket: Ticket) -> Any:
-            services: Services = self.ui.services()
+            services = None if offline else self.ui.services()
             return work(services, ticket) if takes_ticket else work(services)
 
         ticket = self._tickets[group] = Ticket(group, run, then, failed or self._refused)
@@ -153,6 +157,11 @@ class Place(Screen[None]):
     def remembered(self, name: str, default: Any) -> Any:
         """Return a choice of an earlier session, or the default."""
         return self.ui.kept.get(f"{self.NAME}.{name}", default)
+
+    @property
+    def busy(self) -> bool:
+        """True while work was asked for that has not been answered."""
+        return bool(self._tickets or self._pending)
 
     def look_again(self) -> None:
         """Read everything shown anew."""
@@ -209,6 +218,7 @@ class Place(Screen[None]):
         ticket = message.ticket
         if ticket.void:
             return
+        self._tickets.pop(ticket.group, None)
         if message.error is not None:
             ticket.failed(message.error)
         else:

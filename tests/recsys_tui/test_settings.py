@@ -53,6 +53,9 @@ def test_each_value_knows_its_origin(places):
         "ascii": "default",
         "threads": str(places.project),
         "memory_gb": "RECSYS_MEMORY_GB",
+        "theme": "default",
+        "mouse": "default",
+        "keys": "default",
     }
 
 
@@ -144,3 +147,30 @@ def test_reading_them_needs_the_standard_library_only():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_keys_of_the_terminal_ui(places):
+    places.user.write_text("[keys]\n'models.activate' = 'A'")
+    assert places.load().keys == {"models.activate": "A"}
+    assert places.load(RECSYS_KEYS="train.new=N,app.help=h").keys == {"train.new": "N", "app.help": "h"}
+
+
+@pytest.mark.parametrize("text", ["keys = 3", "[keys]\nelsewhere = 'x'", "[keys]\n'train.new' = 3", "keys = 'x'"])
+def test_keys_that_cannot_be(places, text):
+    places.user.write_text(text)
+    with pytest.raises(SettingsError, match="keys"):
+        places.load()
+
+
+def test_complaints_instead_of_an_error(places, tmp_path):
+    """What is wrong counts as not given, and the rest still counts."""
+    places.user.write_text("threads = 'many'\ndb = '/abs/films.db'\nnonsense = 1")
+    places.project.write_text("this is no TOML")
+    complaints = []
+    settings = load(env=places.env, folder=places.folder, complaints=complaints)
+    assert settings.threads == 0
+    assert settings.db == Path("/abs/films.db")
+    assert len(complaints) == 3
+    assert {"threads", "nonsense", "TOML"} == {
+        word for word in ("threads", "nonsense", "TOML") if any(word in str(c) for c in complaints)
+    }
