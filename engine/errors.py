@@ -4,6 +4,7 @@
     ├── SettingRefused    an unknown model, or a hyper-parameter that is unknown or out of its range
     ├── ResumeRefused     a checkpoint that belongs to other ratings
     ├── DataTooSmall      fewer than 100 ratings, or nothing to test on
+    ├── LeakRefused       test rows that were trained on, or whose future is known
     ├── UnknownItem       an item that neither the model nor the catalogue has
     ├── TrainingFailed    divergence, non-finite numbers, no memory
     ├── GateRefused       the new version did not pass the gate
@@ -37,6 +38,12 @@ class ResumeRefused(EngineError):
 
 class DataTooSmall(EngineError):
     """There is too little data for what was asked."""
+
+    code = "data_refused"
+
+
+class LeakRefused(EngineError):
+    """Test rows were trained on, or their future is known; nothing was measured."""
 
     code = "data_refused"
 

@@ -1,17 +1,19 @@
 """All metrics of a model from one pass over the users, with intervals."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.calibration import inside_intervals
+from engine.confidence import Calibration
 from engine.data import Interactions
 from engine.errors import DataTooSmall, EngineError, TrainingFailed
 from engine.intervals import bootstrap, interval
+from engine.leaks import refuse_future_training, refuse_seen
 from engine.metrics import DEFAULT, Evidence, Metric, Values, by_name
-from engine.metrics.base import contains, pair_keys
 from engine.metrics.roc import areas
 from engine.ranking import BYTE_BUDGET, score_batches, top_k_seen
 
@@ -45,14 +47,14 @@ class Report:
         users: int (U,), dense indices of the users with held-out rows, ascending.
         rows: int64 (U,), held-out rows of each: the weights of the pooled metrics (see `Metric.terms`).
         per_user: by full name, float64 (U,), NaN where undefined; metrics of the whole catalogue are not in it.
-        already_seen: held-out pairs that were left out because they are training rows too.
+        evidence: what the figures were taken from.
     """
 
     metrics: dict[str, MetricValue]
     users: NDArray[np.integer[Any]]
     rows: NDArray[np.int64]
     per_user: dict[str, Values]
-    already_seen: int = 0
+    evidence: Evidence
 
     @property
     def n_users(self) -> int:
@@ -68,6 +70,8 @@ def evaluate(
     metrics: Iterable[str] = DEFAULT,
     k: int = 10,
     seed: int = 0,
+    calibration: Calibration | None = None,
+    temporal: bool = False,
     byte_budget: int = BYTE_BUDGET,
 ) -> Report:
     """Measure a model on held-out rows: the whole catalogue is ranked, without the items of a user's training rows.
@@ -82,12 +86,15 @@ def evaluate(
         metrics: names as `engine.metrics.metric` reads them.
         k: cut-off of the names that give none.
         seed: of the bootstrap.
+        calibration: intervals of the model that were fitted to other rows than `test`.
+        temporal: the rows were told apart by time: training rows as late as a test row are refused.
         byte_budget: memory for a batch of scores.
 
     Raises:
         SettingRefused: an unknown metric.
         EngineError: the ids of model, train and test differ.
         DataTooSmall: there is nothing to test on.
+        LeakRefused: test rows are training rows, or training rows are from their future.
         TrainingFailed: the model predicts ratings that are not finite.
     """
     asked = by_name(metrics, k)
@@ -97,18 +104,21 @@ def evaluate(
             "the model, its training rows and the test rows number users and items differently",
             hint="build both sides over the id maps of the model",
         )
-    seen = contains(pair_keys(train), pair_keys(test))
-    fresh = test.rows(~seen) if seen.any() else test
-    if not len(fresh):
+    if not len(test):
         raise DataTooSmall("there is no held-out rating to test on", hint="hold rows out: --test 0.2")
-    evidence = _collected(model, train, fresh, chosen, byte_budget)
+    refuse_seen(train, test)
+    if temporal:
+        refuse_future_training(train, test)
+    evidence = _collected(model, train, test, chosen, byte_budget)
+    if evidence.predicted is not None:
+        evidence = _with_intervals(evidence, calibration, seed)
     values = {name: one.values(evidence) for name, one in chosen.items()}
     return Report(
         _summarised(chosen, values, evidence, seed),
         evidence.users,
         evidence.relevant,
         {name: values[name] for name, one in chosen.items() if one.per_user},
-        len(test) - len(fresh),
+        evidence,
     )
 
 
@@ -127,12 +137,15 @@ def _collected(
         lists[here] = top_k_seen(scores, lists.shape[1], batch, train)[0]
         if auc is not None:
             auc[here] = areas(scores, batch, train, test)
-    squared, absolute = _errors(model, test, users) if "ratings" in needs else (None, None)
-    return Evidence.of_lists(users, lists, train, test, squared_error=squared, absolute_error=absolute, auc=auc)
+    rest: dict[str, Any] = {}
+    if "ratings" in needs:
+        predicted = _predicted(model, test)
+        rest = {"predicted": predicted} | errors_by_user(predicted, test, users)
+    return Evidence.of_lists(users, lists, train, test, auc=auc, **rest)
 
 
-def _errors(model: "Model", test: Interactions, users: NDArray[np.integer[Any]]) -> tuple[Values, Values]:
-    """Return the squared and the absolute error of predicted ratings, summed by user, (U,) each."""
+def _predicted(model: "Model", test: Interactions) -> NDArray[np.float32]:
+    """Return the predicted ratings of the held-out rows (n,)."""
     predicted = np.empty(len(test), np.float32)
     warm = model.facts.user_counts[test.user_index] > 0  # (n,)
     if warm.any():
@@ -144,9 +157,26 @@ def _errors(model: "Model", test: Interactions, users: NDArray[np.integer[Any]])
             f"{int((~np.isfinite(predicted)).sum())} predicted ratings are not finite",
             hint="train with a lower learning rate or more regularization",
         )
+    return predicted
+
+
+def errors_by_user(
+    predicted: NDArray[np.float32], test: Interactions, users: NDArray[np.integer[Any]]
+) -> dict[str, Values]:
+    """Return the squared and the absolute errors of predicted ratings (n,), summed by user (U,), under their names."""
     error = predicted.astype(np.float64) - test.ratings
-    squared, absolute = (np.bincount(test.user_index, one, test.n_users)[users] for one in (error**2, np.abs(error)))
-    return squared, absolute
+    sums = {"squared_error": error**2, "absolute_error": np.abs(error)}
+    return {name: np.bincount(test.user_index, one, test.n_users)[users] for name, one in sums.items()}
+
+
+def _with_intervals(evidence: Evidence, calibration: Calibration | None, seed: int) -> Evidence:
+    """Add how many ratings of each user lie within their intervals, where there are any."""
+    assert evidence.predicted is not None  # noqa: S101  the caller has looked
+    inside = inside_intervals(evidence.predicted, evidence.train, evidence.test, calibration, seed)
+    if inside is None:
+        return evidence
+    counts = np.bincount(evidence.test.user_index, inside, evidence.test.n_users)[evidence.users]
+    return replace(evidence, inside=counts)
 
 
 def _summarised(

@@ -26,6 +26,9 @@ METRICS: dict[str, Metric] = {
         beyond.GINI,
         beyond.NOVELTY,
         beyond.DIVERSITY,
+        beyond.POPULARITY_LIFT,
+        rating.INTERVAL_COVERAGE,
+        rating.CALIBRATION_ERROR,
     )
 }
 

@@ -22,8 +22,12 @@ class Evidence:
         hits: bool (U, K), which of them are held-out items of the user.
         relevant: int64 (U,), number of held-out items of each user: all of them count as relevant.
         train: the rows the model was trained on.
+        test: the held-out rows.
         squared_error, absolute_error: float64 (U,), summed over a user's held-out rows; None where the model only
             ranks.
+        inside: float64 (U,), how many of a user's held-out ratings lie within their 80 % interval; None where there are
+            no intervals.
+        predicted: float32 (n,), predicted ratings of all held-out rows; None where the model only ranks.
         auc: float64 (U,), NaN where undefined; None where it was not asked for.
     """
 
@@ -32,9 +36,12 @@ class Evidence:
     hits: NDArray[np.bool_]
     relevant: NDArray[np.int64]
     train: Interactions
+    test: Interactions
     squared_error: Values | None = None
     absolute_error: Values | None = None
+    inside: Values | None = None
     auc: Values | None = None
+    predicted: NDArray[np.float32] | None = None
 
     @classmethod
     def of_lists(
@@ -43,12 +50,12 @@ class Evidence:
         lists: NDArray[np.int32],
         train: Interactions,
         test: Interactions,
-        **rest: Values | None,
+        **rest: Any,
     ) -> "Evidence":
         """Look the recommended items (U, K) up among the held-out rows; `rest` are the other attributes by name."""
         pairs = users.astype(np.int64)[:, None] * test.n_items + lists  # (U, K)
         hits = contains(pair_keys(test), pairs) & (lists >= 0)
-        return cls(users, lists, hits, test.user_counts[users], train, **rest)
+        return cls(users, lists, hits, test.user_counts[users], train, test, **rest)
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class Metric:
         formula: the same as plain text.
         source: the paper or book that defines it.
         empty_case: when it is undefined and what happens then.
-        better: "higher" or "lower".
+        better: "higher", "lower", or "nearer": of two values the one nearer to `target`.
         compute: the numbers from the evidence and a cut-off k: (U,), or (1,) for a metric of the whole catalogue.
         bounds: least and greatest possible value.
         needs: what the evidence must hold: "lists", "ratings" (errors of predicted ratings) or "scores" (of all items).
@@ -72,6 +79,7 @@ class Metric:
         named_with_k: False for a metric whose name stays bare at the usual cut-off of 10, unless that was asked for.
         by_rows: weight w of a user: the held-out rows instead of 1.
         power: the p of the mean.
+        target: the best value of a metric that is better the nearer it is.
         k: the cut-off, length of the list that is looked at.
     """
 
@@ -80,7 +88,7 @@ class Metric:
     formula: str
     source: str
     empty_case: str
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower", "nearer"]
     compute: Callable[[Evidence, int], Values]
     bounds: tuple[float, float] = (0.0, 1.0)
     needs: Literal["lists", "ratings", "scores"] = "lists"
@@ -88,6 +96,7 @@ class Metric:
     named_with_k: bool = True
     by_rows: bool = False
     power: int = 1
+    target: float = 0.0
     k: int = 10
 
     @property
@@ -95,6 +104,11 @@ class Metric:
         """The full name, such as `ndcg@10`, `rmse`, `coverage`, or `coverage@20`."""
         bare = self.needs != "lists" or (not self.named_with_k and self.k == 10)
         return self.name if bare else f"{self.name}@{self.k}"
+
+    @property
+    def aim(self) -> str:
+        """Which values are better, in words: higher, lower, or nearer 0.8."""
+        return f"nearer {self.target:g}" if self.better == "nearer" else self.better
 
     def values(self, evidence: Evidence) -> Values:
         """Return one value a user (U,), NaN where undefined; (1,) where `per_user` is False."""

@@ -36,6 +36,16 @@ def novelty(evidence: Evidence, k: int) -> Values:
     return _mean_where(bits[np.maximum(lists, 0)], lists >= 0)
 
 
+def popularity_lift(evidence: Evidence, k: int) -> Values:
+    """Return mean popularity of each list / that of the user's training items - 1, (U,); NaN without either."""
+    train, lists = evidence.train, evidence.lists[:, :k]
+    counts = train.item_counts.astype(np.float64)  # (n_items,)
+    own = np.bincount(train.user_index, counts[train.item_index], train.n_users) / np.maximum(train.user_counts, 1)
+    base = own[evidence.users]  # (U,), nought for a user without training rows
+    shown = _mean_where(counts[np.maximum(lists, 0)], lists >= 0)
+    return np.where(base > 0, shown / np.where(base > 0, base, 1.0) - 1, np.nan)
+
+
 def diversity(evidence: Evidence, k: int) -> Values:
     """Return the mean of 1 - cosine over the pairs of each list, (U,); NaN where no pair has both vectors."""
     lists, genres = evidence.lists[:, :k], evidence.train.features.genres
@@ -154,5 +164,18 @@ DIVERSITY = Metric(
     empty_case="Pairs with an item without genres (or ratings) are left out; undefined for a list without a pair.",
     better="higher",
     compute=diversity,
+    named_with_k=False,
+)
+
+POPULARITY_LIFT = Metric(
+    name="popularity_lift",
+    sentence="How much more popular the listed items are than those that the user rated: 0 as popular, 1 twice that.",
+    formula="mean over the list of raters(item) / mean over the user's training items of raters(item) - 1",
+    source="Abdollahpouri, Mansoury, Burke, Mobasher 2020, The connection between popularity bias, calibration, and "
+    "fairness in recommendation",
+    empty_case="Undefined for an empty list and for a user without training ratings.",
+    better="nearer",
+    compute=popularity_lift,
+    bounds=(-1.0, np.inf),
     named_with_k=False,
 )

@@ -5,6 +5,8 @@ times as they have held-out rows. One value a user is kept all the same, so that
 users, the unit that is independent.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from engine.metrics.base import Evidence, Metric, Values
@@ -18,6 +20,44 @@ def user_rmse(evidence: Evidence, _k: int) -> Values:
 def user_mae(evidence: Evidence, _k: int) -> Values:
     """Return each user's mean absolute error (U,)."""
     return _per_row(evidence, evidence.absolute_error)
+
+
+def interval_coverage(evidence: Evidence, _k: int) -> Values:
+    """Return the share of each user's held-out ratings that lie within their intervals (U,)."""
+    return _per_row(evidence, evidence.inside)
+
+
+def calibration_error(evidence: Evidence, _k: int) -> Values:
+    """Return the mean distance of the reliability curve from the diagonal, (1,); NaN without predicted ratings."""
+    bins = reliability(evidence)
+    rows = sum(found.rows for found in bins)
+    return np.array(
+        [sum(found.rows * abs(found.predicted - found.observed) for found in bins) / rows if rows else np.nan]
+    )
+
+
+class Bin(NamedTuple):
+    """Held-out rows with about the same predicted rating: how many, and the means of what was predicted and given."""
+
+    rows: int
+    predicted: float
+    observed: float
+
+
+def reliability(evidence: Evidence) -> list[Bin]:
+    """Return the reliability curve: held-out rows in about ten bins of equal size, by their predicted rating.
+
+    Equal predictions fall into one bin, so that there may be fewer; none where the model only ranks.
+    """
+    predicted = evidence.predicted
+    if predicted is None or not len(predicted):
+        return []
+    edges = np.unique(np.quantile(predicted, np.linspace(0.1, 0.9, 9)))
+    place = edges.searchsorted(predicted, "right")  # (n,)
+    counts = np.bincount(place)
+    sums = [np.bincount(place, side.astype(np.float64)) for side in (predicted, evidence.test.ratings)]
+    filled = np.flatnonzero(counts)
+    return [Bin(int(counts[k]), *(float(side[k] / counts[k]) for side in sums)) for k in filled]
 
 
 def _per_row(evidence: Evidence, error: Values | None) -> Values:
@@ -55,4 +95,31 @@ MAE = Metric(
     bounds=(0.0, np.inf),
     needs="ratings",
     by_rows=True,
+)
+
+INTERVAL_COVERAGE = Metric(
+    name="interval_coverage",
+    sentence="Share of the held-out ratings that lie within the interval that promises to hold 80 of 100.",
+    formula="rows with lower <= rating <= upper / rows",
+    source="Gneiting, Balabdaoui, Raftery 2007, Probabilistic forecasts, calibration and sharpness",
+    empty_case=_EMPTY + " Undefined with too few rows to make intervals of one half for the other.",
+    better="nearer",
+    compute=interval_coverage,
+    needs="ratings",
+    by_rows=True,
+    target=0.8,
+)
+
+CALIBRATION_ERROR = Metric(
+    name="calibration_error",
+    sentence="How far the ratings given are on average from those predicted, among rows predicted about the same.",
+    formula="sum over ten bins of equal size by predicted rating of rows(bin) |mean predicted - mean given| / rows",
+    source="Naeini, Cooper, Hauskrecht 2015, Obtaining well calibrated probabilities using Bayesian binning, with "
+    "ratings in the place of probabilities",
+    empty_case="Undefined for a model that only ranks.",
+    better="lower",
+    compute=calibration_error,
+    bounds=(0.0, np.inf),
+    needs="ratings",
+    per_user=False,
 )

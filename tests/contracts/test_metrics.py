@@ -22,7 +22,10 @@ def evidence(users, lists=None, seed=0):
     train, test = interactions(kinds < 0.2), interactions(kinds > 0.8)
     drawn = np.array([rng.permutation(N_ITEMS)[:DEPTH] for _ in range(N_USERS)], np.int32)
     per_user = {name: rng.random(N_USERS)[users] for name in ("squared_error", "absolute_error", "auc")}
-    return Evidence.of_lists(users, drawn[users] if lists is None else lists, train, test, **per_user)
+    inside = np.floor(rng.random(N_USERS) * (test.user_counts + 1))[users]
+    predicted = rng.uniform(0.5, 5, len(test)).astype(np.float32)
+    shown = drawn[users] if lists is None else lists
+    return Evidence.of_lists(users, shown, train, test, inside=inside, predicted=predicted, **per_user)
 
 
 @pytest.fixture(params=METRICS)
@@ -32,7 +35,8 @@ def measured(request):
 
 def test_is_defined_in_words(measured):
     assert measured.name in METRICS
-    assert measured.better in {"higher", "lower"}
+    assert measured.better in {"higher", "lower", "nearer"}
+    assert measured.aim.startswith(measured.better)
     for text in (measured.sentence, measured.formula, measured.source, measured.empty_case):
         assert len(text) >= 10
         assert text == text.strip()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.data import IdMap, Interactions, ItemFeatures
-from engine.errors import DataTooSmall, EngineError, SettingRefused, TrainingFailed
+from engine.errors import DataTooSmall, EngineError, LeakRefused, SettingRefused, TrainingFailed
 from engine.evaluation import evaluate
 from engine.intervals import GROUPS, bootstrap, interval
 from engine.metrics import METRICS
@@ -64,6 +64,10 @@ def parts():
 
 def noise(train, seed=1):
     return np.random.default_rng(seed).standard_normal((train.n_users, train.n_items))
+
+
+def keys(data):
+    return data.user_index * data.n_items + data.item_index
 
 
 def dense(part):
@@ -181,7 +185,9 @@ class TestUnusualRows:
         popular = data.item_counts.astype(float)
         report = evaluate(Given(noise(train), train, cold=popular), train, test)
         twin = evaluate(Given(np.tile(popular, (120, 1)), data), train, test)
+        lift = report.metrics.pop("popularity_lift"), twin.metrics.pop("popularity_lift")
         assert report.metrics == twin.metrics
+        assert [found.users for found in lift] == [0, 0]  # nobody has training ratings to compare with
         assert report.metrics["ndcg@10"].excluded == 100
 
     def test_warm_and_cold_users_mix(self):
@@ -194,19 +200,6 @@ class TestUnusualRows:
         expected = table[test.user_index, test.item_index] - test.ratings
         assert value(report, "rmse") == pytest.approx(np.sqrt(np.mean(expected**2)), rel=1e-6)
 
-    def test_held_out_pairs_that_are_training_rows_are_left_out_and_counted(self, parts):
-        model = Given(noise(parts.train), parts.train)
-        clean = evaluate(model, parts.train, parts.test)
-        data = ratings()
-        leaky = data.rows(np.isin(np.arange(len(data)), np.arange(50)) | np.isin(keys(data), keys(parts.test)))
-        report = evaluate(model, parts.train, leaky)
-        assert report.metrics == clean.metrics
-        assert report.already_seen == len(leaky) - len(parts.test) > 0
-
-
-def keys(data):
-    return data.user_index * data.n_items + data.item_index
-
 
 class TestRefusals:
     def test_nothing_to_test_on(self, parts):
@@ -215,6 +208,24 @@ class TestRefusals:
                 Given(noise(parts.train), parts.train), parts.train, parts.test.rows(np.zeros(len(parts.test), bool))
             )
         assert refused.value.hint
+
+    def test_training_rows_among_the_test_rows(self, parts):
+        model, data = Given(noise(parts.train), parts.train), ratings()
+        leaky = data.rows(np.isin(keys(data), np.concatenate([keys(parts.test), keys(parts.train)[:50]])))
+        with pytest.raises(LeakRefused, match=f"50 of {len(leaky)} test ratings are training ratings") as refused:
+            evaluate(model, parts.train, leaky)
+        assert refused.value.hint
+
+    def test_training_rows_from_the_future_of_the_test_rows(self):
+        by_time = split(ratings(), "temporal")
+        model = Given(noise(by_time.train), by_time.train)
+        evaluate(model, by_time.train, by_time.test, metrics=["ndcg"], temporal=True)
+        early = by_time.test.rows(by_time.test.times > by_time.test.times.min())
+        late = by_time.train.rows(np.arange(len(by_time.train)) > 0)
+        late.times[7] = early.times.min()
+        with pytest.raises(LeakRefused, match=f"1 of {len(late):,} training ratings are as late"):
+            evaluate(model, late, early, metrics=["ndcg"], temporal=True)
+        evaluate(model, late, early, metrics=["ndcg"])  # of a random split that is how it is
 
     def test_ids_that_differ(self, parts):
         model = Given(noise(parts.train), parts.train)
