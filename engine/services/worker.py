@@ -24,7 +24,9 @@ CANCELLED = 130
 _HEARTBEAT_SECONDS = 1.0
 
 
-def submit(services: Services, request: TrainingRequest, *, resume: int | None = None, wait: float = 0.0) -> int:
+def submit(
+    services: Services, request: TrainingRequest, *, resume: int | None = None, wait: float = 0.0, origin: str = "cli"
+) -> int:
     """Record a job and start its process; returns the job's number at once.
 
     Args:
@@ -32,6 +34,7 @@ def submit(services: Services, request: TrainingRequest, *, resume: int | None =
         request: what to train.
         resume: a job whose checkpoint the run goes on from.
         wait: seconds to wait for another training to end.
+        origin: who asked for it: "cli", "tui" or a schedule.
 
     Raises:
         Busy: another training runs and `wait` is 0.
@@ -40,7 +43,7 @@ def submit(services: Services, request: TrainingRequest, *, resume: int | None =
         with training_lock(services.registry.folder):
             pass  # refused here and now, rather than by a job that fails a second later
     recorded = asdict(request) | {"resume": resume, "wait": wait}
-    job = services.journal.create("train", request.model, recorded)
+    job = services.journal.create("train", request.model, recorded, origin=origin)
     log = services.registry.folder / "jobs"
     make_folder(log)
     _start(log / f"{job}.log", str(services.database.path), str(job))

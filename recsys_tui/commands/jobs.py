@@ -134,14 +134,15 @@ def _events(services: "Services", number: int, *, follow: bool) -> Iterator[dict
         for event in services.journal.events(number, seen):
             seen = event.seq
             row = {"seq": event.seq, "at": render.iso(event.at), "kind": event.kind} | event.data
-            yield row | {"text": _event_line(row)}
+            yield row | {"text": event_line(row)}
         if job.ended or not follow:
             return
         render.Terminal.of(sys.stdout).flush()
         time.sleep(POLL_SECONDS)
 
 
-def _event_line(row: dict[str, Any]) -> str:
+def event_line(row: dict[str, Any]) -> str:
+    """Return an event of a run, its kind among its data, in one line for people."""
     if row["kind"] == "version":
         return f"{row['version']} is registered" + (" and active" if row["active"] else "")
     if row["kind"] != "epoch":

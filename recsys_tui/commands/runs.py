@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.1
 
 
-def submit_run(session: Session, options: Any, resume: int | None, wait: float) -> int:
-    """Start a run, or go on with an earlier one, and return the number of its job.
+def submit_run(
+    services: "Services", options: Any, resume: int | None = None, wait: float = 0.0, *, origin: str = "cli"
+) -> int:
+    """Start a run, or go on with an earlier one, and return the number of its job; `origin` is who asked for it.
 
     Raises:
         SettingRefused: the model or a setting, before a job is made of it.
@@ -26,12 +28,11 @@ def submit_run(session: Session, options: Any, resume: int | None, wait: float) 
     from engine.models import model_class
     from engine.services.worker import submit
 
-    services = session.services
     if resume is not None:
         options = _resumed(services, resume, options)
     model_class(options.model)(**options.settings)
     services.training.check_enough()
-    return submit(services, options, resume=resume, wait=wait)
+    return submit(services, options, resume=resume, wait=wait, origin=origin)
 
 
 def _resumed(services: "Services", number: int, options: Any) -> Any:

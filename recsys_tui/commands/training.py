@@ -93,7 +93,7 @@ def train(
             {"state": "skipped", "version": same, "model": model, "active": active}, title="no rating changed since"
         )
         return
-    job = submit_run(session, options, resume, waiting)
+    job = submit_run(session.services, options, resume, waiting)
     if detach:
         facts = {"job": job, "model": options.model, "state": "queued", "version": None}
         session.document(facts, title=f"job {job} runs in the background")
@@ -155,7 +155,7 @@ def _train_all(session: Session, options: Any, wait: float) -> None:
         job = None
         session.say(name)
         try:
-            job = submit_run(session, replace(options, model=name, activate=False), None, wait or 60.0)
+            job = submit_run(session.services, replace(options, model=name, activate=False), None, wait or 60.0)
             runs.append(finished(session, session.services, job))
         except (EngineError, StoreError) as error:
             runs.append({"job": job, "model": name, "version": None, "state": "failed", "error": str(error)})
