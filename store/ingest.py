@@ -79,16 +79,26 @@ def store_batch(database: Database, staged: Staged, *, import_id: int, rule: Rul
         with database.write() as db:
             counts, users = _merge(db, staged, import_id, rule)
             if users:
-                _touch(db, users)
-            before = read_scale(db)
-            scale = shown(None if before is None else before.scale, taken, staged.ratings)
-            if before is None or before.scale != scale or before.stated != taken.stated:
-                write_scale(db, Acceptance(scale, taken.stated))
-            db.execute(
-                "UPDATE imports SET stored = stored + ?, updated = updated + ?, unchanged = unchanged + ? WHERE id = ?",
-                (counts.stored, counts.updated, counts.unchanged, import_id),
-            )
+                touch(db, users)
+            note_scale(db, taken, staged.ratings)
+            count(db, import_id, counts)
     return counts
+
+
+def note_scale(db: Connection, taken: Acceptance, ratings: list[float]) -> None:
+    """Let the stored scale follow these ratings, inside the caller's transaction."""
+    before = read_scale(db)
+    scale = shown(None if before is None else before.scale, taken, ratings)
+    if before is None or before.scale != scale or before.stated != taken.stated:
+        write_scale(db, Acceptance(scale, taken.stated))
+
+
+def count(db: Connection, import_id: int, counts: Counts) -> None:
+    """Add to the counters of an import, inside the caller's transaction."""
+    db.execute(
+        "UPDATE imports SET stored = stored + ?, updated = updated + ?, unchanged = unchanged + ? WHERE id = ?",
+        (counts.stored, counts.updated, counts.unchanged, import_id),
+    )
 
 
 def foresee_batch(database: Database, staged: Staged, *, rule: Rule) -> Counts:
@@ -154,7 +164,7 @@ def _one(db: Connection, query: str, values: tuple[int, ...] = ()) -> tuple[int,
     return found
 
 
-def _touch(db: Connection, users: Iterable[tuple[int, int]]) -> None:
+def touch(db: Connection, users: Iterable[tuple[int, int]]) -> None:
     """Count the revision of the data up by one and give it to the users whose ratings changed."""
     revision = bump(db)
     db.executemany("UPDATE users SET revision = ? WHERE id BETWEEN ? AND ?", ((revision, *run) for run in users))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store.database import translate
+from store.processes import is_running
 
 _RUN_ROWS = 1 << 19
 _EVERY = 1_024  # one key in so many is kept in memory, to find ranges
@@ -48,6 +50,27 @@ class Rows:
         return Rows(*(np.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True)))
 
 
+@dataclass
+class Facts:
+    """What is known of all rows together.
+
+    Attributes:
+        first_at, last_at: the ends of the times; an unknown time is the earliest.
+        whole: every rating is a whole number that fits a byte.
+    """
+
+    first_at: int = np.iinfo(np.int64).max
+    last_at: int = np.iinfo(np.int64).min
+    whole: bool = True
+
+    def note(self, rows: Rows) -> None:
+        """Take some rows into account."""
+        if len(rows):
+            self.first_at = min(self.first_at, int(rows.times.min()))
+            self.last_at = max(self.last_at, int(rows.times.max()))
+            self.whole = self.whole and bool(((rows.ratings % 1 == 0) & (np.abs(rows.ratings) < 128)).all())
+
+
 @dataclass(frozen=True)
 class _Run:
     """Where a sorted run lies: three columns of `rows` eight-byte values from `offset` on, and every 1,024th key."""
@@ -61,7 +84,7 @@ class Spool:
     """Takes rows in any order and gives them back by ascending key, rows of equal key in the order of arrival.
 
     The temporary file lies beside the database (mode 0600) and has no name from the moment it is open, so that nothing
-    is left of it when the process dies.
+    is left of it when the process dies. Runs are sorted and written in a thread of their own while the next rows come.
     """
 
     def __init__(self, database: Path, *, compact: Callable[[Rows], Rows] = lambda rows: rows) -> None:
@@ -75,35 +98,51 @@ class Spool:
         except OSError as error:
             raise translate(error, path) from error
         self._path = path
+        self._facts = Facts()
         self._runs: list[_Run] = []
         self._waiting: list[Rows] = []
         self._n_waiting = 0
         self._end = 0
+        self._writer = ThreadPoolExecutor(1)
+        self._being_written: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._writer.shutdown(wait=True)
         os.close(self._file)
 
     def __len__(self) -> int:
         """Rows held; fewer than were added where `compact` drops some."""
+        self._wait()
         return sum(run.rows for run in self._runs) + self._n_waiting
 
     def add(self, rows: Rows) -> None:
         """Take some rows.
 
         Raises:
-            NoSpace: the disk is full.
+            NoSpace: the disk is full; said by this call or a later one.
         """
         self._waiting.append(rows)
         self._n_waiting += len(rows)
         if self._n_waiting >= _RUN_ROWS:
             self._flush()
 
+    @property
+    def facts(self) -> Facts:
+        """What is known of all rows taken."""
+        self._settle()
+        return self._facts
+
+    def _settle(self) -> None:
+        """Wait until everything that was taken is sorted and written."""
+        self._flush()
+        self._wait()
+
     def ranges(self, size: int) -> Iterator[Rows]:
         """Yield all rows in key order, about `size` at a time; rows of equal key are never parted."""
-        self._flush()
+        self._settle()
         samples = np.sort(np.concatenate([run.samples for run in self._runs])) if self._runs else np.zeros(0, np.int64)
         bounds = np.unique(samples[:: max(1, size // _EVERY)][1:])
         starts = [0] * len(self._runs)
@@ -115,16 +154,26 @@ class Spool:
                 yield sort_rows(Rows.joined(parts)) if len(parts) > 1 else parts[0]
 
     def _flush(self) -> None:
-        if not self._n_waiting:
-            return
-        rows = self._compact(sort_rows(Rows.joined(self._waiting)))
-        self._waiting, self._n_waiting = [], 0
-        self._runs.append(_Run(self._end, len(rows), rows.keys[::_EVERY].copy()))
+        self._wait()  # one run at a time: that bounds the memory
+        if self._n_waiting:
+            self._being_written = self._writer.submit(self._write_run, Rows.joined(self._waiting))
+            self._waiting, self._n_waiting = [], 0
+
+    def _wait(self) -> None:
+        if self._being_written is not None:
+            self._being_written.result()
+            self._being_written = None
+
+    def _write_run(self, rows: Rows) -> None:
+        rows = self._compact(sort_rows(rows))
+        self._facts.note(rows)
+        run = _Run(self._end, len(rows), rows.keys[::_EVERY].copy())
         try:
             for column in rows.columns:
                 self._end += _write(self._file, np.ascontiguousarray(column), self._end)
         except OSError as error:
             raise translate(error, self._path) from error
+        self._runs.append(run)
 
     def _position(self, run: _Run, bound: int) -> int:
         """Return the number of rows of a run with a key below `bound`."""
@@ -181,5 +230,7 @@ def _write(file: int, column: NDArray[Any], offset: int) -> int:
 def remove_stale(database: Path) -> None:
     """Remove staging files whose process died in the instant between opening and unlinking them."""
     for path in database.parent.glob(f"{database.name}.staging-*"):
-        with suppress(OSError):
-            path.unlink()
+        owner = path.name.rpartition(".staging-")[2].partition("-")[0]
+        if not owner.isdecimal() or not is_running(int(owner)):
+            with suppress(OSError):
+                path.unlink()

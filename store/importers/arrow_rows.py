@@ -22,7 +22,7 @@ from store.importers.values import epochs_of, ratings_of, times_of
 
 _SEPARATOR = b"\x1f"  # stands in for "::", since Arrow knows delimiters of one character only
 _TEXT = pa.dictionary(pa.int32(), pa.string())
-_Table = dict[str, Any]  # role to Arrow array
+Table = dict[str, Any]  # role to Arrow array
 
 
 class CleanBlocks:
@@ -35,17 +35,17 @@ class CleanBlocks:
         self._choices = ([(True, True)] if numeric_ids else []) + [(False, True), (False, False)]
         self._is_settled = False
 
-    def batch(self, block: bytes, line: int) -> Batch | None:
-        """Return the rows of a block, or None where it needs the exact path.
+    def parse(self, block: bytes) -> Table | None:
+        """Return the columns of a block, or None where it needs the exact path; several threads may do so at once.
 
         Args:
             block: whole lines of UTF-8, each ending with a line break.
-            line: the number of the first line.
         """
         plain = _plain(block, self._dialect.delimiter)
-        table = None if plain is None else self._table(plain)
-        if table is None:
-            return None
+        return None if plain is None else self._table(plain)
+
+    def batch(self, block: bytes, table: Table, line: int) -> Batch:
+        """Return the rows of a block that was parsed; `line` is the number of its first line."""
         ratings, faults = ratings_of(_texts(table["rating"]))
         times, time_faults = _times(table.get("time"), len(ratings))
         return Batch(
@@ -58,7 +58,7 @@ class CleanBlocks:
             raw=_line_reader(block),
         )
 
-    def _table(self, block: bytes) -> _Table | None:
+    def _table(self, block: bytes) -> Table | None:
         """Return role to array: with numbers where they read as such, else with dictionary-encoded text.
 
         What the first block turns out to be is tried first from then on; one odd block later changes nothing.
@@ -87,7 +87,7 @@ def _holds(block: bytes, first: bytes, text: bytes) -> bool:
     return first in block and text in block
 
 
-def _is_canonical(table: _Table, n_bytes: int) -> bool:
+def _is_canonical(table: Table, n_bytes: int) -> bool:
     """Tell whether the numbers in a block have no leading zero, sign or space, so that they stand for their text.
 
     Any such form is longer than the plain one, so it is enough that the digits, the ratings and one delimiter or line
@@ -152,7 +152,7 @@ def _has_long_line(block: bytes) -> bool:
     return False
 
 
-def _parsed(block: bytes, dialect: Dialect, kinds: dict[str, pa.DataType]) -> _Table:
+def _parsed(block: bytes, dialect: Dialect, kinds: dict[str, pa.DataType]) -> Table:
     names = [str(position) for position in range(dialect.width)]
     types = {names[position]: kinds.get(role, _TEXT) for role, position in dialect.columns.items()}
     delimiter = _SEPARATOR if len(dialect.delimiter) > 1 else dialect.delimiter

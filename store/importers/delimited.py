@@ -1,11 +1,14 @@
 """CSV and its relatives: comma, semicolon, tab, bar or "::" between fields, with or without a header."""
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 
 from store import errors
-from store.importers.arrow_rows import CleanBlocks
+from store.importers.arrow_rows import CleanBlocks, Table
 from store.importers.base import Batch, Fault, Title
 from store.importers.columns import check_mapping
 from store.importers.dialect import Dialect, detect
@@ -15,6 +18,7 @@ from store.importers.text import refuse_binary, text_blocks
 from store.importers.values import text_batch
 
 _PIECE_BYTES = 256 << 10
+_THREADS = 2  # parse while a third numbers the rows; Arrow's parser has no use for more
 
 
 class CsvImporter:
@@ -41,15 +45,30 @@ class CsvImporter:
         """
         reader = BlockReader(self.dialect)
         rows = 0
-        block, self._first = self._first, b""
-        while block:
-            following = next(self._blocks, b"")
-            for batch in reader.batches(block, final=not following):
-                rows += len(batch)
-                yield batch
-            block = following
+        first, self._first = self._first, b""
+        with ThreadPoolExecutor(_THREADS) as pool, closing(self._ahead(first, reader, pool)) as blocks:
+            for block, parsed, final in blocks:
+                for batch in reader.batches(block, final=final, parsed=parsed):
+                    rows += len(batch)
+                    yield batch
         if not rows:
             raise errors.DataRefused(f"{self.file} has a header and no rows", hint="is the export complete?")
+
+    def _ahead(
+        self, first: bytes, reader: "BlockReader", pool: ThreadPoolExecutor
+    ) -> Generator[tuple[bytes, "Future[Table | None] | None", bool]]:
+        """Yield blocks, their columns to come, and whether a block is the last, while threads work on the next ones."""
+        waiting: deque[tuple[bytes, Future[Table | None] | None]] = deque([(first, None)] if first else [])
+        try:
+            while waiting:
+                while len(waiting) <= _THREADS and (block := next(self._blocks, b"")):
+                    waiting.append((block, pool.submit(reader.parse, block)))
+                block, parsed = waiting.popleft()
+                yield block, parsed, not waiting
+        finally:
+            for _, parsed in waiting:
+                if parsed is not None:
+                    parsed.cancel()
 
     def titles(self) -> Iterator[Title]:
         """Yield nothing: a table of ratings has no titles."""
@@ -68,26 +87,32 @@ class BlockReader:
         self._carry = b""  # the beginning of a record that was not complete in its block
         self._header = dialect.has_header
 
-    def batches(self, block: bytes, *, final: bool) -> Iterator[Batch]:
-        """Yield the rows of the next block, which holds whole lines."""
+    def parse(self, block: bytes) -> Table | None:
+        """Return the columns of a block ahead of its turn, or None where that cannot be; threads may call it."""
+        return None if self._clean_blocks is None else self._clean_blocks.parse(block)
+
+    def batches(self, block: bytes, *, final: bool, parsed: "Future[Table | None] | None" = None) -> Iterator[Batch]:
+        """Yield the rows of the next block, which holds whole lines; `parsed` is what `parse` makes of it."""
         if self._header:
-            block = self._without_header(block)
-        whole = None if self._carry else self._clean(block)
-        if whole is not None:
-            yield whole
-            return
+            block, parsed = self._without_header(block), None
+        if block and not self._carry:
+            table = self.parse(block) if parsed is None else parsed.result()
+            if table is not None:
+                yield self._batch(block, table)
+                return
         end = 0
         while end < len(block):
             start, end = end, block.find(b"\n", min(end + self._piece_bytes, len(block) - 1)) + 1
             piece = self._carry + block[start:end]
             self._carry = b""
-            batch = self._clean(piece)
-            yield batch if batch is not None else self._exact(piece, final=final and end == len(block))
+            table = self.parse(piece)
+            is_last = final and end == len(block)
+            yield self._exact(piece, final=is_last) if table is None else self._batch(piece, table)
 
-    def _clean(self, text: bytes) -> Batch | None:
-        batch = self._clean_blocks.batch(text, self._line) if self._clean_blocks and text else None
-        if batch is not None:
-            self._line += len(batch)
+    def _batch(self, text: bytes, table: Table) -> Batch:
+        assert self._clean_blocks is not None  # noqa: S101  it made the table
+        batch = self._clean_blocks.batch(text, table, self._line)
+        self._line += len(batch)
         return batch
 
     def _exact(self, text: bytes, *, final: bool) -> Batch:

@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyarrow import parquet
 
 from store import arrow, errors
 from store.importers.base import Batch, Fault, Texts, Title
@@ -26,6 +24,8 @@ class ParquetImporter:
         source.bytes_total = None  # Arrow reads the file itself, so only rows can be counted
         if source.path is None or source.is_dir:
             raise errors.DataRefused(f"{source.text}: Parquet is read from a file", hint="save it to a file first")
+        from pyarrow import parquet  # a tenth of a second that other formats need not pay
+
         try:
             self._parquet = parquet.ParquetFile(source.path)
         except (pa.ArrowException, OSError) as error:
@@ -78,6 +78,8 @@ class ParquetImporter:
 def _ids(column: pa.Array) -> Texts:
     """Return ids as text; whole numbers in a float column, as pandas makes them of gaps, lose their ".0"."""
     if pa.types.is_floating(column.type):
+        import pyarrow.compute as pc
+
         whole = pc.all(pc.equal(column, pc.floor(column)))  # None where there is nothing but gaps
         if whole.as_py() is not False and pc.all(pc.less(pc.abs(column), 2**53)).as_py() is not False:
             column = column.cast(pa.int64(), safe=False)
@@ -107,6 +109,8 @@ def _numbers(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
 def _times(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        import pyarrow.compute as pc
+
         whole = pc.floor_temporal(column.cast(pa.timestamp("us")), unit="second").cast(pa.timestamp("s"))
         return epochs_of(arrow.times(whole.cast(pa.int64())))
     if pa.types.is_integer(kind) and kind != pa.uint64():

@@ -1,7 +1,7 @@
 """From batches to staged rows: ids judged and numbered, ratings held against the scale, faults counted."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -104,7 +104,7 @@ def _numbered(
     return ids[codes]
 
 
-def prefetched(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
+def prefetched(items: Iterator[Item], depth: int = 2) -> Generator[Item]:
     """Yield the items of an iterator that runs ahead in a thread of its own, by `depth` items at most."""
     end = object()
     step: Callable[[], object] = lambda: next(items, end)  # noqa: E731

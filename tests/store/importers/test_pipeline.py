@@ -166,7 +166,7 @@ def test_an_import_whose_process_is_gone_is_closed_by_the_next(database: Databas
             "INSERT INTO imports (source, format, options, state, started_at) VALUES ('x', 'csv', ?, 'running', 0)",
             (json.dumps({"pid": 2**22 + 1}),),
         )
-    stale = tmp_path / f"{database.path.name}.staging-1-2"
+    stale = tmp_path / f"{database.path.name}.staging-{2**22 + 1}-2"
     stale.touch()
     import_source(database, write(tmp_path, PAIRS))
     with database.read() as db:
