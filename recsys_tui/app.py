@@ -114,6 +114,10 @@ class RecsysApp(Around):
                 self._services = Services.open(self.database_path)
             return self._services
 
+    def look_now(self) -> None:
+        """Look at the database without waiting for the next turn."""
+        self._stream.look_now()
+
     def forget_services(self) -> None:
         """Open the database again at the next question: it was made, or replaced."""
         with self._opening:

@@ -1,16 +1,285 @@
-"""Train."""
+"""Train: a new run, the curves of those that go on, the runs there were."""
 
+from typing import TYPE_CHECKING, Any
+
+from textual import on
 from textual.app import ComposeResult
-from textual.widgets import Static
+from textual.containers import Vertical
+from textual.widgets import RichLog, Static
 
+from recsys_tui import render
+from recsys_tui.actions import Action
+from recsys_tui.render import Column
+from recsys_tui.render.formats import to_json
+from recsys_tui.runview import Curve, RunView, headline, resident
 from recsys_tui.screens.base import Place
+from recsys_tui.screens.runs import RUN_COLUMNS, run_row
+from recsys_tui.widgets.charts import Curves
+from recsys_tui.widgets.text import cell, shown
+from recsys_tui.widgets.virtual_table import VirtualTable
+
+if TYPE_CHECKING:
+    from engine.services import Services
+    from store.journal import Event, Job
+
+EMPTY = "No run yet: t trains a first model. Without ratings: 5 Data imports them, or `recsys-tui demo` brings some."
 
 
 class Train(Place):
-    """Train."""
+    """Start trainings and watch them, whoever started them. A run goes on when this program is left."""
 
     NAME = "train"
+    HELP_TEXT = (
+        "Start a training with t and watch its curves. Every run has a process of its own: it goes on when this program "
+        "is left, and is found here again. The list holds the runs of commands and schedules too; enter follows one, "
+        "space lays its curves over those of the one that is followed."
+    )
+    ACTIONS = (
+        Action("train.new", "t", "Train", "Start a new training.", "train {model}", writes=True),
+        Action("train.follow", "enter", "Follow", "Show the curves and the log of this run.", "jobs attach {job}"),
+        Action("train.stop", "x", "Stop", "Stop this run after its epoch.", "jobs cancel {job}", writes=True),
+        Action("train.mark", "space", "Mark", "Lay the curves of this run over the others.", "jobs tail {job}"),
+        Action("train.resume", "R", "Resume", "Go on from its checkpoint.", "train --resume {job}", writes=True),
+        Action("train.log_axis", "L", "Log axis", "Draw the losses on a logarithmic axis.", "jobs tail {job}"),
+        Action("train.log", "l", "Log", "Show or hide the log of the run.", "jobs tail {job} -f"),
+        Action("train.clear", "C", "Unmark", "Take all marks away.", "jobs list", footer=False),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._views: dict[int, RunView] = {}
+        self._followed: int | None = None
+        self._memory: int | None = None
+        self._logged = (0, 0)
 
     def body(self) -> ComposeResult:
-        """Yield the widgets."""
-        yield Static("…", classes="pane")
+        """Yield the state of the run, its curves, the runs and the log."""
+        yield Static(id="run", classes="line")
+        with Vertical(id="left"):
+            with Vertical(id="curves-pane", classes="pane"):
+                yield Curves(empty=EMPTY, id="curves")
+            with Vertical(id="log-pane", classes="pane"):
+                yield RichLog(id="log", markup=False, max_lines=400, wrap=True)
+        with Vertical(id="runs-pane", classes="pane"):
+            yield VirtualTable(RUN_COLUMNS, empty="no runs yet", key="job", id="runs")
+
+    def on_mount(self) -> None:
+        """Set up what is kept between sessions."""
+        curves = self.query_one(Curves)
+        curves.log_axis = self.remembered("log_axis", default=False)
+        curves.sparse, curves.plain = self.ui.slow, self.ui.ascii
+        self.query_one("#log-pane").display = self.remembered("log", default=True)
+        self.query_one("#runs-pane", Vertical).border_title = "runs"
+        self.query_one("#log-pane", Vertical).border_title = "log"
+        self._titles()
+        self.query_one("#runs").focus()
+
+    # --- showing --------------------------------------------------------------------------------------------------
+
+    def look(self, kinds: frozenset[str]) -> None:
+        """Show the runs, and read what is new of those whose curves are shown."""
+        if "jobs" not in kinds:
+            return
+        jobs = self.state.jobs
+        if self._job(self._followed) is None:
+            chosen = self.state.running or (jobs[0] if jobs else None)
+            self._followed = chosen.id if chosen else None
+        self._show_runs()
+        self._read()
+
+    def _show_runs(self) -> None:
+        table = self.query_one("#runs", VirtualTable)
+        at = table.current["job"] if table.current else self._followed
+        rows = [run_row(job, self.state, self._views.get(job.id)) for job in self.state.jobs]
+        table.show(rows, cursor=next((k for k, row in enumerate(rows) if row["job"] == at), 0))
+        self.query_one("#runs-pane", Vertical).border_title = f"runs {len(rows)}"
+
+    def _read(self) -> None:
+        """Read the new events of the runs that are shown, in a thread."""
+        wanted = {job: self._view(job).seen for job in self._drawn()}
+        followed = self._job(self._followed)
+        pid = followed.pid if followed and followed.state == "running" else None
+
+        def work(services: "Services") -> tuple[dict[int, list["Event"]], int | None]:
+            return {job: services.journal.events(job, seen) for job, seen in wanted.items()}, resident(pid)
+
+        if wanted:
+            self.ask("events", work, self._took)
+        else:
+            self._draw()
+
+    def _took(self, found: tuple[dict[int, list["Event"]], int | None]) -> None:
+        events, self._memory = found
+        for job, new in events.items():
+            view = self._view(job)
+            view.take([event for event in new if event.seq > view.seen])
+        self._draw()
+
+    def _draw(self) -> None:
+        """Put what is known of the run into the widgets."""
+        self._titles()
+        job = self._job(self._followed)
+        if job is None:
+            self.query_one("#run", Static).update(shown("no run is followed", "$text-muted"))
+            self.query_one(Curves).show([])
+            return
+        view = self._view(job.id)
+        width = self.query_one("#run").size.width - 2
+        line = headline(job, view, self._memory, width, ascii=self.ui.ascii)
+        self.query_one("#run", Static).update(shown(line, "bold" if not job.ended else ""))
+        self.query_one(Curves).show(self._curves())
+        self._log(job.id, view)
+
+    def _curves(self) -> list[Curve]:
+        several = len(self._drawn()) > 1
+        return [
+            Curve(f"{number} {curve.name}" if several else curve.name, curve.points)
+            for number in self._drawn()
+            for curve in self._view(number).curves
+        ]
+
+    def _log(self, job: int, view: RunView) -> None:
+        """Write the lines that are new; another run begins an empty log."""
+        log = self.query_one(RichLog)
+        shown_job, count = self._logged
+        if shown_job != job:
+            log.clear()
+            count = 0
+        new = [line for line in view.lines if line[0] > count]
+        for at, text in new:
+            log.write(cell(f"{render.when(at)[11:]}  {text}"))
+        self._logged = (job, new[-1][0] if new else count)
+
+    def _titles(self) -> None:
+        pane, curves = self.query_one("#curves-pane", Vertical), self.query_one(Curves)
+        names = ", ".join(f"job {job}" for job in self._drawn())
+        pane.border_title = f"loss by epoch, {names}" if names else "loss by epoch"
+        pane.border_subtitle = "log axis" if curves.log_axis else ""
+
+    def _drawn(self) -> list[int]:
+        """Return the runs whose curves are shown: the one that is followed, and those that are marked."""
+        marks = sorted(self.query_one("#runs", VirtualTable).marks - {self._followed})
+        return [job for job in [self._followed, *marks] if job is not None and self._job(job) is not None]
+
+    def _job(self, number: int | None) -> "Job | None":
+        return next((job for job in self.state.jobs if job.id == number), None)
+
+    def _view(self, job: int) -> RunView:
+        return self._views.setdefault(job, RunView())
+
+    # --- what is done ---------------------------------------------------------------------------------------------
+
+    def selected(self) -> dict[str, str]:
+        """Return the run under the cursor."""
+        model = self.remembered("model", "mf")
+        words = {"listing": "jobs list", "model": model}
+        row = self.query_one("#runs", VirtualTable).current
+        return words | ({"job": str(row["job"]), "show": f"jobs show {row['job']}"} if row else {})
+
+    def copies(self) -> dict[str, str]:
+        """Offer the run under the cursor, and its log."""
+        row = self.query_one("#runs", VirtualTable).current
+        if not row:
+            return {}
+        lines = [f"{render.when(at)}\t{text}" for at, text in self._view(row["job"]).lines]
+        return {
+            "row": "\t".join(str(row[column.key] or "") for column in RUN_COLUMNS),
+            "JSON": to_json(dict(row)),
+            "log": "\n".join(lines),
+        }
+
+    def table(self) -> tuple[list[Column | str], list[dict[str, Any]]]:
+        """Return the runs."""
+        return list(RUN_COLUMNS), [run_row(job, self.state, self._views.get(job.id)) for job in self.state.jobs]
+
+    def action_new(self) -> None:
+        """Open the form."""
+        from recsys_tui.screens.train_form import TrainForm
+
+        self.app.push_screen(TrainForm(self, self.remembered("model", "mf")), self._follow_new)
+
+    def _follow_new(self, job: int | None) -> None:
+        if job is not None:
+            self._followed = job
+            self.toast(f"job {job} runs in a process of its own: it goes on when you leave")
+            self.ui.look_now()
+
+    @on(VirtualTable.Chosen, "#runs")
+    def choose(self, message: VirtualTable.Chosen) -> None:
+        """Follow the run that was entered or clicked."""
+        self.follow(message.row["job"])
+
+    def action_follow(self) -> None:
+        """Follow the run under the cursor."""
+        if row := self.query_one("#runs", VirtualTable).current:
+            self.follow(row["job"])
+
+    def follow(self, job: int) -> None:
+        """Show the curves and the log of this run from now on."""
+        self._followed = job
+        self._read()
+
+    def action_mark(self) -> None:
+        """Mark the run under the cursor, or take its mark away."""
+        self.query_one("#runs", VirtualTable).toggle_mark()
+
+    @on(VirtualTable.Marked, "#runs")
+    def marked(self) -> None:
+        """Draw the curves of what is marked now."""
+        self._read()
+
+    def action_clear(self) -> None:
+        """Take all marks away."""
+        table = self.query_one("#runs", VirtualTable)
+        table.marks.clear()
+        table.refresh()
+        self._draw()
+
+    def action_stop(self) -> None:
+        """Stop the run under the cursor, after a question."""
+        row = self.query_one("#runs", VirtualTable).current
+        job = self._job(row["job"]) if row else None
+        if job is None or job.ended:
+            self.toast("this run has ended: there is nothing to stop", severity="warning")
+            return
+        number = job.id
+        self.confirm(
+            f"Stop job {number} ({job.model})?",
+            lambda: self.ask("cancel", lambda services: services.journal.request_cancel(number), self._stopping),
+            detail="It stops after the epoch it is in and keeps a checkpoint: R goes on from there.",
+        )
+
+    def _stopping(self, job: "Job") -> None:
+        self.toast(f"job {job.id} stops after this epoch" if not job.ended else f"job {job.id} is {job.state}")
+        self.ui.look_now()
+
+    def action_resume(self) -> None:
+        """Go on with the run under the cursor from its checkpoint."""
+        from engine.services.request import TrainingRequest
+        from recsys_tui.commands.runs import submit_run
+
+        row = self.query_one("#runs", VirtualTable).current
+        if not row:
+            self.toast("no run is selected", severity="warning")
+            return
+        number = row["job"]
+        self.ask(
+            "submit",
+            lambda services: submit_run(services, TrainingRequest(""), number, origin="tui"),
+            self._follow_new,
+            lambda error: self.toast(f"{error}; {getattr(error, 'hint', '')}", severity="error"),
+        )
+
+    def action_log_axis(self) -> None:
+        """Draw the losses on the other axis."""
+        curves = self.query_one(Curves)
+        curves.log_axis = not curves.log_axis
+        self.remember("log_axis", curves.log_axis)
+        curves.refresh()
+        self._titles()
+
+    def action_log(self) -> None:
+        """Show or hide the log."""
+        pane = self.query_one("#log-pane")
+        pane.display = not pane.display
+        self.remember("log", pane.display)

@@ -1,0 +1,123 @@
+"""Curves, drawn by plotext; on thin links a line of text a curve instead."""
+
+from collections.abc import Sequence
+from math import isfinite, log10
+
+from rich.text import Text
+from textual.content import Content
+from textual.widget import Widget
+
+from recsys_tui import render
+from recsys_tui.runview import Curve, Point, thinned
+from recsys_tui.widgets.text import shown
+
+STYLES = (
+    ("blue", "braille", "⠶"),
+    ("green", "dot", "•"),
+    ("magenta", "x", "×"),
+    ("orange", "fhd", "▞"),
+    ("red", "o", "o"),
+)
+"""Colour, marker of plotext and what stands for it in the legend: no curve is told from another by colour alone."""
+_ASCII_MARKERS = "*+xo#"
+_LEAST_HEIGHT = 4
+
+
+class Curves(Widget):
+    """Curves over one axis, with a legend that has the latest value of each."""
+
+    DEFAULT_CSS = "Curves { height: 1fr; }"
+
+    def __init__(self, *, empty: str = "", id: str | None = None) -> None:  # noqa: A002  Textual's
+        super().__init__(id=id)
+        self._curves: tuple[Curve, ...] = ()
+        self.empty = empty
+        self.log_axis = False
+        self.sparse = False
+        self.plain = False
+
+    def show(self, curves: Sequence[Curve]) -> None:
+        """Draw these; nothing is drawn again where nothing is new."""
+        new = tuple(curve for curve in curves if curve.points)
+        if new != self._curves:
+            self._curves = new
+            self.refresh()
+
+    def render(self) -> Text | Content:
+        """Draw what there is in the room that there is."""
+        width, height = self.size
+        if not self._curves:
+            return shown(self.empty, "$text-muted")
+        legend = self._legend(width)
+        if self.sparse or height < _LEAST_HEIGHT or width < 20:
+            return self._lines(width)
+        plot = self._plot(width, height - 1)
+        plot.append("\n")
+        plot.append_text(legend)
+        return plot
+
+    def _legend(self, width: int) -> Text:
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for k, curve in enumerate(self._curves):
+            color, _, mark = STYLES[k % len(STYLES)]
+            mark = _ASCII_MARKERS[k % len(_ASCII_MARKERS)] if self.plain else mark
+            piece = f"{mark} {render.safe(curve.name)} {render.number(curve.points[-1][1])}"
+            if line and line.cell_len + 3 + len(piece) > width:
+                break
+            line.append("   " if line else "      ")
+            line.append(piece, style=_rich(color))
+        return line
+
+    def _lines(self, width: int) -> Content:
+        """One line a curve: its name, a sparkline, first and last value."""
+        lines = []
+        for curve in self._curves[: max(self.size.height, 1)]:
+            values = [y for _, y in curve.points]
+            ends = f" {render.number(values[0])} > {render.number(values[-1])}"
+            room = width - 14 - len(ends)
+            line = render.sparkline(values, max(room, 8), ascii=self.plain)
+            lines.append(shown(f"{curve.name[:13]:13} {line}{ends}"))
+        return Content("\n").join(lines)
+
+    def _plot(self, width: int, height: int) -> Text:
+        from textual_plotext.plot import Plot
+
+        plot = Plot()
+        plot.plotsize(width, height)
+        plot._set_size(width, height)  # noqa: SLF001  as textual_plotext does: the public call is not enough
+        plot.theme("clear")
+        plot.frame(False)
+        plot.xaxes(False, False)
+        plot.yaxes(True, False)
+        shown_points: list[Point] = []
+        for k, curve in enumerate(self._curves):
+            color, marker, _ = STYLES[k % len(STYLES)]
+            points = [(x, self._scaled(y)) for x, y in curve.points if isfinite(y) and (y > 0 or not self.log_axis)]
+            points = thinned(points, 2 * width)
+            shown_points += points
+            marker = _ASCII_MARKERS[k % len(_ASCII_MARKERS)] if self.plain else marker
+            plot.plot([x for x, _ in points], [y for _, y in points], marker=marker, color=color)
+        self._ticks(plot, shown_points, width, height)
+        return Text.from_ansi(plot.build().rstrip("\n"), no_wrap=True)
+
+    def _scaled(self, value: float) -> float:
+        return log10(value) if self.log_axis else value
+
+    def _ticks(self, plot: object, points: Sequence[Point], width: int, height: int) -> None:
+        """Put whole numbers under the axis, and as many figures beside it as have room."""
+        if not points:
+            return
+        low, high = min(x for x, _ in points), max(x for x, _ in points)
+        count = max(2, min(6, width // 12, int(high - low) + 1))
+        places = sorted({round(low + (high - low) * k / (count - 1)) for k in range(count)}) if high > low else [low]
+        plot.xticks(places, [f"{place:g}" for place in places])  # type: ignore[attr-defined]
+        bottom, top = min(y for _, y in points), max(y for _, y in points)
+        rows = max(2, min(5, height // 3))
+        values = [bottom + (top - bottom) * k / (rows - 1) for k in range(rows)] if top > bottom else [bottom]
+        labels = [f"{10**value if self.log_axis else value:.4g}" for value in values]
+        widest = max(len(label) for label in labels)
+        plot.yticks(values, [label.rjust(max(widest, 5)) for label in labels])  # type: ignore[attr-defined]
+
+
+def _rich(color: str) -> str:
+    return {"orange": "yellow"}.get(color, color)
