@@ -6,6 +6,8 @@ skipped in between: at most half the list the first time, next to nothing once `
 
 import sys
 from bisect import bisect_right, insort
+from collections.abc import Callable
+from heapq import nlargest
 from typing import NamedTuple
 
 from store.catalog import SELECT_USER, User
@@ -15,6 +17,7 @@ _END = b""  # SQLite sorts bytes after all text
 _MARKS = 4096  # remembered at most; those of `survey` are a few hundred in a million
 _SURVEY_STEP = 4096
 _FOUND_INSIDE = 200
+_PART = 50_000  # users whose ratings are counted at a time
 
 
 class Mark(NamedTuple):
@@ -70,11 +73,11 @@ class UserPages:
         row = min(mark.row + between, self._count)
         return max(self._count - 1 - row, 0) if self._descending else row
 
-    def survey(self) -> None:
-        """Set marks over the whole list in one pass of its index: a second for a million, for another thread."""
+    def survey(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Set marks over the whole list in one pass of its index, until `stop` says so: for a thread of its own."""
         query = "SELECT user FROM users WHERE user >= ? AND user < ? ORDER BY user LIMIT 1 OFFSET ?"
         row, user = 0, self._marks[0].user
-        while row + _SURVEY_STEP < self._count:
+        while row + _SURVEY_STEP < self._count and not stop():
             with self._database.read() as db:
                 found = db.execute(query, (user, self._bounds[1], _SURVEY_STEP)).fetchone()
             if found is None:
@@ -129,9 +132,23 @@ def users_holding(database: Database, text: str, *, limit: int = _FOUND_INSIDE) 
     return [User(*row) for row in found]
 
 
-def most_active(database: Database, *, limit: int) -> list[User]:
-    """Return the users with the most ratings, first the one with most: a walk over all ratings."""
+def most_active(database: Database, *, limit: int, stop: Callable[[], bool] = lambda: False) -> list[User]:
+    """Return the users with the most ratings, first the one with most: a walk over all ratings.
+
+    It goes in parts, so that writers wait for none of them long, and ends early, with nobody, where `stop` says so.
+    """
+    query = (
+        "SELECT count(*), -user FROM ratings WHERE user > ? AND user <= ? "
+        "GROUP BY user ORDER BY count(*) DESC, user LIMIT ?"
+    )
     with database.read() as db:
-        ids = db.execute("SELECT user FROM ratings GROUP BY user ORDER BY count(*) DESC, user LIMIT ?", (limit,))
-        found = [db.execute(f"{SELECT_USER} WHERE id = ?", identity).fetchone() for identity in ids.fetchall()]
+        last: int = db.execute("SELECT coalesce(max(user), 0) FROM ratings").fetchone()[0]
+    best: list[tuple[int, int]] = []
+    for low in range(0, last, _PART):
+        if stop():
+            return []
+        with database.read() as db:
+            best = nlargest(limit, [*best, *db.execute(query, (low, low + _PART, limit))])
+    with database.read() as db:
+        found = [db.execute(f"{SELECT_USER} WHERE id = ?", (-negative,)).fetchone() for _, negative in best]
     return [User(*row) for row in found if row]

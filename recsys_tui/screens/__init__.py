@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 SCREENS = {
     "train": "recsys_tui.screens.train:Train",
     "models": "recsys_tui.screens.models:Models",
+    "users": "recsys_tui.screens.users:Users",
     "jobs": "recsys_tui.screens.jobs:Jobs",
 }
 """Place and its class; those of `recsys_tui.actions.PLACES` that are missing here are not offered."""

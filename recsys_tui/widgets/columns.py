@@ -1,13 +1,13 @@
 """Columns with a width, and how a row becomes a line of exactly the cells there are: for tables that scroll."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
 from recsys_tui.render import Column, safe
-from recsys_tui.render.formats import human, record
+from recsys_tui.render.formats import human
 from recsys_tui.render.table import crop
 
 GAP = 2
@@ -19,7 +19,7 @@ class Field(Column):
     """A column with a width: a table that never sees all rows cannot measure them.
 
     Attributes:
-        width: cells; of a growing column the least.
+        width: cells; of a growing column its weight among those that share what is left.
         order: the name of the order that its header stands for; "" where the rows cannot be sorted by it.
         tone: how its cells look: "", "dim" or "accent".
     """
@@ -40,7 +40,7 @@ class Placed(NamedTuple):
 def lay_out(fields: Sequence[Field], width: int, *, left: int = 0) -> list[Placed]:
     """Place columns side by side in `width` cells from `left` on; what has no room is left out, spare columns first.
 
-    Growing columns share the room that is left, in equal parts.
+    Growing columns share the room that is left, in proportion to their widths.
     """
     kept = list(fields)
     for spare in reversed([field for field in fields if field.spare]):
@@ -49,13 +49,14 @@ def lay_out(fields: Sequence[Field], width: int, *, left: int = 0) -> list[Place
         kept.remove(spare)
     growing = [field for field in kept if field.grows]
     room = width - _needed(kept) + sum(_least(field) for field in growing)
+    weights = sum(field.width for field in growing)
     placed: list[Placed] = []
     x = left
     for field in kept:
         cells = field.width
         if field.grows:
-            part = growing.index(field)
-            cells = max(room * (part + 1) // len(growing) - room * part // len(growing), 0)
+            before = sum(other.width for other in growing[: growing.index(field)])
+            cells = max(room * (before + field.width) // weights - room * before // weights, 0)
         cells = min(cells, left + width - x)
         if cells <= 0:
             continue
@@ -81,8 +82,13 @@ def heading(placed: Placed, order: str, *, reverse: bool) -> str:
 def cell_text(row: Any, placed: Placed) -> str:
     """Return a value of a row in the cells of its column, safe to show; figures stand at the right."""
     field = placed.field
-    value = record(row).get(field.key) if not hasattr(row, "_asdict") else getattr(row, field.key)
+    value = value_of(row, field.key)
     return _fitted(human(value, field.digits) if field.show is None else safe(field.show(value)), placed)
+
+
+def value_of(row: Any, key: str) -> Any:
+    """Return a value of a row, which is a mapping or an object."""
+    return row.get(key) if isinstance(row, Mapping) else getattr(row, key)
 
 
 def _fitted(text: str, placed: Placed) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -13,9 +14,8 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from recsys_tui.render.formats import record
 from recsys_tui.render.table import crop
-from recsys_tui.widgets.columns import Field, Window, cell_text, heading, lay_out
+from recsys_tui.widgets.columns import Field, Window, cell_text, heading, lay_out, value_of
 
 Read = Callable[[int, int, Callable[[Sequence[Any]], None]], None]
 
@@ -41,11 +41,9 @@ class VirtualTable(ScrollView, can_focus=True):
     DEFAULT_CSS = """
     VirtualTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; background: transparent; }
     VirtualTable > .virtual-table--header { text-style: bold; color: $text-muted; }
-    VirtualTable > .virtual-table--cursor { background: $block-cursor-background; color: $block-cursor-foreground;
-        text-style: $block-cursor-text-style; }
-    VirtualTable > .virtual-table--blurred { background: $block-cursor-blurred-background;
-        color: $block-cursor-blurred-foreground; }
-    VirtualTable > .virtual-table--hover { background: $block-hover-background; }
+    VirtualTable > .virtual-table--cursor { background: $accent; color: $background; text-style: bold; }
+    VirtualTable > .virtual-table--blurred { background: $accent-muted; color: $foreground; text-style: bold; }
+    VirtualTable > .virtual-table--hover { background: $surface; }
     VirtualTable > .virtual-table--dim { color: $text-muted; }
     VirtualTable > .virtual-table--accent { color: $text-accent; }
     """
@@ -198,7 +196,7 @@ class VirtualTable(ScrollView, can_focus=True):
     def toggle_mark(self) -> None:
         """Mark the row under the cursor, or take its mark away."""
         if self.current is not None:
-            self.marks ^= {record(self.current)[self._key]}
+            self.marks ^= {value_of(self.current, self._key)}
             self._repaint(self.cursor)
             self.post_message(self.Marked(self, self.current))
 
@@ -279,7 +277,7 @@ class VirtualTable(ScrollView, can_focus=True):
         line = base + self._style(over) if over else base
         if row is None:
             return self._strip("> " if here else "  ", [("·", line + self._style("dim"), None)], line, width)
-        marked = bool(self.marks) and record(row)[self._key] in self.marks
+        marked = bool(self.marks) and value_of(row, self._key) in self.marks
         texts = []
         for placed in self._placed():
             tone = placed.field.tone
@@ -288,14 +286,13 @@ class VirtualTable(ScrollView, can_focus=True):
         return self._strip((">" if here else " ") + ("*" if marked else " "), texts, line, width)
 
     def _strip(self, gutter: str, texts: Sequence[tuple[str, Style, Any]], line: Style, width: int) -> Strip:
-        """Join cells into a line of exactly `width` cells."""
+        """Join cells into a line of exactly `width` cells; the blanks before a figure belong to the line."""
         segments, x = [Segment(gutter, line)], _GUTTER
         for text, style, placed in texts:
-            start = x if placed is None else placed.x
-            if start > x:
-                segments.append(Segment(" " * (start - x), line))
-            segments.append(Segment(text, style))
-            x = start + (len(text) if placed is None else placed.width)
+            bare = text.lstrip(" ")
+            start = (x if placed is None else placed.x) + len(text) - len(bare)
+            segments += [Segment(" " * (start - x), line), Segment(bare, style)]
+            x = start + cell_len(bare)
         return Strip(segments).adjust_cell_length(width, line)
 
     def _style(self, part: str) -> Style:

@@ -1,0 +1,106 @@
+"""A dialog: which items may be in a list."""
+
+from dataclasses import replace
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Checkbox, Input, Static
+
+from recsys_tui.screens.lists import Wanted
+from recsys_tui.widgets.text import shown
+
+_FIELDS = (
+    ("only", "Only genres", "such as Comedy, Drama"),
+    ("without", "Not genres", "such as Horror"),
+    ("since", "Since year", "any"),
+    ("diversity", "Diversity", "0 by score alone, to 1"),
+)
+
+
+class FilterDialog(ModalScreen[Wanted | None]):
+    """Takes genres, a year and diversity, and answers with the list wanted; None where nothing is to change."""
+
+    BINDINGS = [Binding("escape", "cancel", "Back")]  # noqa: RUF012  Textual's
+    CSS = """
+    FilterDialog .dialog { width: 60; }
+    FilterDialog .row { height: 1; }
+    FilterDialog .row Static { width: 14; }
+    FilterDialog .row Input { width: 1fr; }
+    FilterDialog Checkbox { border: none; padding: 0; background: transparent; }
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        super().__init__()
+        self._wanted = wanted
+
+    def compose(self) -> ComposeResult:
+        """Yield a line for each filter, with its error below."""
+        wanted = self._wanted
+        values = {
+            "only": ", ".join(wanted.only),
+            "without": ", ".join(wanted.without),
+            "since": str(wanted.since or ""),
+            "diversity": f"{wanted.diversity:g}" if wanted.diversity else "",
+        }
+        with Vertical(classes="dialog") as box:
+            box.border_title = "which items"
+            for name, label, hint in _FIELDS:
+                with Horizontal(classes="row"):
+                    yield Static(label)
+                    yield Input(values[name], placeholder=hint, id=name, select_on_focus=False)
+                yield Static(id=f"{name}-error", classes="field-error")
+            yield Checkbox("also what they have rated", wanted.seen, id="seen", compact=True)
+            with Horizontal(classes="buttons"):
+                yield Button("Show", id="show", variant="primary", compact=True)
+                yield Button("Clear", id="clear", compact=True)
+
+    def on_mount(self) -> None:
+        """Begin with the genres."""
+        self.query_one("#only").focus()
+
+    @on(Input.Changed)
+    def _check(self) -> None:
+        """Say beside a field what is wrong with it, while it is typed."""
+        errors = self._errors()
+        for name in ("since", "diversity"):
+            self.query_one(f"#{name}-error", Static).update(shown(errors.get(name, "")))
+        self.query_one("#show", Button).disabled = bool(errors)
+
+    def _errors(self) -> dict[str, str]:
+        found = {}
+        since, diversity = self._text("since"), self._text("diversity")
+        if since and not (since.isdecimal() and len(since) == 4):
+            found["since"] = "a year of four digits"
+        try:
+            sound = not diversity or 0 <= float(diversity) <= 1
+        except ValueError:
+            sound = False
+        if not sound:
+            found["diversity"] = "a number from 0 to 1"
+        return found
+
+    def _text(self, name: str) -> str:
+        return self.query_one(f"#{name}", Input).value.strip()
+
+    @on(Input.Submitted)
+    @on(Button.Pressed, "#show")
+    def _show(self) -> None:
+        if self._errors():
+            return
+        only, without = (
+            tuple(filter(None, map(str.strip, self._text(name).split(",")))) for name in ("only", "without")
+        )
+        since, diversity = int(self._text("since") or 0), float(self._text("diversity") or 0)
+        seen = self.query_one("#seen", Checkbox).value
+        self.dismiss(replace(self._wanted, only=only, without=without, since=since, diversity=diversity, seen=seen))
+
+    @on(Button.Pressed, "#clear")
+    def _clear(self) -> None:
+        self.dismiss(Wanted(n=self._wanted.n, version=self._wanted.version, other=self._wanted.other))
+
+    def action_cancel(self) -> None:
+        """Change nothing."""
+        self.dismiss(None)

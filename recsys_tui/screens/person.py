@@ -1,0 +1,183 @@
+"""A place about one person: their list, held against another version's where asked for, and why each item is in it."""
+
+from dataclasses import replace
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from recsys_tui.screens import lists
+from recsys_tui.screens.base import Place
+from recsys_tui.widgets.person import WhyPane, list_fields
+from recsys_tui.widgets.text import shown
+from recsys_tui.widgets.virtual_table import VirtualTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from textual.timer import Timer
+
+    from engine.services.explain import Explanation
+    from recsys_tui.render import Column
+
+_SETTLE_SECONDS = 0.12  # a cursor that moves on asks for nothing
+_LENGTHS = (10, 20, 50)
+
+
+class PersonPlace(Place):
+    """What the places Users and Rate share: the pane of a person's list, and the reasons for the item under its cursor.
+
+    Attributes:
+        user: whose list is shown; "" for nobody.
+        wanted: which list.
+        found: the list shown, None where there is none.
+        why: the reasons shown.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.user = ""
+        self.wanted = lists.Wanted()
+        self.found: lists.Lists | None = None
+        self.why: Explanation | None = None
+        self._resting: dict[str, Timer] = {}
+
+    def list_pane(self) -> ComposeResult:
+        """Yield the pane of the list."""
+        with Vertical(id="list", classes="pane"):
+            yield Static(id="noted", classes="muted")
+            yield VirtualTable(list_fields(None), id="items", key="item")
+
+    def forget_lost_versions(self) -> None:
+        """Hold the list against nothing where the other version is gone."""
+        names = {version.name for version in self.state.versions}
+        if self.wanted.other and self.wanted.other not in names:
+            self.wanted = replace(self.wanted, other="")
+
+    def read_list(self) -> None:
+        """Ask for the list of the person shown."""
+        if not self.user:
+            self.show_list(None)
+        elif self.state.active is None:
+            self.show_list(None, "no version is active: train one (1), then activate it (2)")
+        else:
+            user, wanted = self.user, self.wanted
+            self.ask("list", lambda services: lists.lists(services, user, wanted), self.show_list, self._list_failed)
+
+    def _list_failed(self, error: Exception) -> None:
+        self.show_list(None, f"{error}")
+        self._refused(error)
+
+    def show_list(self, found: lists.Lists | None, empty: str = "") -> None:
+        """Show a list, or none and why."""
+        self.found = found
+        table, pane = self.query_one("#items", VirtualTable), self.query_one("#list")
+        noted = self.query_one("#noted", Static)
+        table.columns = list_fields(found)
+        table.empty = empty or "no item is eligible: f changes the filters"
+        if found is None:
+            pane.border_title, pane.border_subtitle, noted.display = shown("list"), shown(""), False
+            table.show([])
+            return
+        versions = f"{found.version} | {found.other}" if found.other else found.version
+        pane.border_title = shown(f"{found.user} · top {self.wanted.n} · {versions}")
+        common = f"{found.common} in both · " if found.other else ""
+        pane.border_subtitle = shown(f"{common}{found.rung} · {self.wanted.words}")
+        noted.display = bool(found.notes)
+        noted.update(shown("; ".join(found.notes)))
+        again = next((k for k, line in enumerate(found.lines) if self.why and line.item == self.why.movie_id), 0)
+        table.show(found.lines, cursor=again)
+
+    @on(VirtualTable.Highlighted, "#items")
+    def _at_item(self, message: VirtualTable.Highlighted) -> None:
+        if message.row is None:
+            self._explained(None)
+        else:
+            self.soon("why", self._read_why)
+
+    def _read_why(self) -> None:
+        line, found = self.query_one("#items", VirtualTable).current, self.found
+        if line is None or found is None:
+            return
+        version = found.other if line.move == "new" else found.version
+        self.ask("why", lambda services: lists.explanation(services, found.user, line.item, version), self._explained)
+
+    def _explained(self, found: "Explanation | None") -> None:
+        self.why = found
+        self.query_one(WhyPane).show(found, self.found.ends if self.found else (0.0, 1.0))
+
+    def action_seen(self) -> None:
+        """Show or hide what the person has rated."""
+        self._want(seen=not self.wanted.seen)
+
+    def action_length(self) -> None:
+        """Take the next length."""
+        self._want(n=_LENGTHS[(_LENGTHS.index(self.wanted.n) + 1) % len(_LENGTHS)])
+
+    def action_versus(self) -> None:
+        """Hold the list against the newest other version, or against none."""
+        others = self._others()
+        if not others:
+            self.toast("there is no other version: train one (1)", severity="warning")
+            return
+        self._want(other="" if self.wanted.other else others[0])
+
+    def action_candidate(self) -> None:
+        """Hold the list against the next of the other versions."""
+        others = self._others()
+        if others:
+            at = others.index(self.wanted.other) + 1 if self.wanted.other in others else 0
+            self._want(other=others[at % len(others)])
+
+    def _others(self) -> list[str]:
+        return [version.name for version in self.state.versions if not version.active]
+
+    def action_filters(self) -> None:
+        """Ask for genres, years and diversity."""
+        from recsys_tui.screens.filters import FilterDialog
+
+        self.app.push_screen(FilterDialog(self.wanted), self._want_all)
+
+    def _want(self, **changes: Any) -> None:
+        self._want_all(replace(self.wanted, **changes))
+
+    def _want_all(self, wanted: lists.Wanted | None) -> None:
+        if wanted is not None:
+            self.wanted = wanted
+            self.read_list()
+
+    def soon(self, name: str, call: "Callable[[], object]") -> None:
+        """Call something once the cursor rests; a newer call of the same name takes the place of an older."""
+        if name in self._resting:
+            self._resting[name].stop()
+        self._resting[name] = self.set_timer(_SETTLE_SECONDS, call)
+
+    # --- what the frame asks --------------------------------------------------------------------------------------
+
+    def selected(self) -> "Mapping[str, str]":
+        """Return the user, the item and the versions under the cursors."""
+        line = self.query_one("#items", VirtualTable).current
+        names = {"user": self.user, "flags": self.wanted.flags, "other": self.wanted.other}
+        names |= {"item": line.item} if line is not None else {}
+        names |= {"show": f"recommend {quote(self.user)} {self.wanted.flags}"} if self.user else {}
+        return {"listing": "users list"} | {name: value for name, value in names.items() if value}
+
+    def copies(self) -> "Mapping[str, str]":
+        """Return the ids under the cursors, and the reason as a sentence."""
+        found = {"user": self.user}
+        line = self.query_one("#items", VirtualTable).current
+        if line is not None:
+            found |= {"item": line.item, "title": line.title}
+        if self.why is not None:
+            found["reasons"] = self.why.text
+        return found
+
+    def table(self) -> "tuple[list[Column | str], Iterable[Mapping[str, Any]]] | None":
+        """Return the person's list."""
+        if self.found is None:
+            return None
+        columns: list[Column | str] = ["rank", "item", "title", "figure", "genres", "why", "other", "move"]
+        return columns, [vars(line) for line in self.found.lines]
