@@ -71,6 +71,33 @@ def quarantined(database: Database, number: int, *, limit: int = 100) -> list[Qu
     return [Quarantined(*row) for row in rows]
 
 
+def last_read(database: Database, source: str, query: str) -> str:
+    """Return how far imports of a source with this query have read, as `ReadOptions.after` takes it; "" for none yet.
+
+    Undone imports do not count.
+    """
+    reads = "json_extract(footprint, '$.reads.last')"
+    with database.read() as db:
+        row = db.execute(
+            f"SELECT {reads} FROM imports WHERE source = ? AND state IN ('done', 'failed') "
+            f"AND json_extract(footprint, '$.reads.query') = ? AND {reads} <> '' ORDER BY id DESC LIMIT 1",
+            (source, query),
+        ).fetchone()
+    return row[0] if row else ""
+
+
+def note_reads(database: Database, number: int, *, query: str, last: str, broken: str = "") -> None:
+    """Record how far an import has read, and mark it as failed where it ended early."""
+    with database.write() as db:
+        db.execute(
+            "UPDATE imports SET footprint = json_set(footprint, '$.reads', json_object('query', ?, 'last', ?)) "
+            "WHERE id = ?",
+            (query, last, number),
+        )
+        if broken:
+            db.execute("UPDATE imports SET state = 'failed', error = ? WHERE id = ?", (broken, number))
+
+
 def _import(row: tuple[Any, ...]) -> Import:
     *head, reasons, options, error = row
     return Import._make((*head, json.loads(reasons), json.loads(options), error))

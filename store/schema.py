@@ -35,7 +35,7 @@ CREATE TABLE ratings (           -- clustered by user: a history is one range, t
     item INTEGER NOT NULL,
     rating REAL NOT NULL,
     at INTEGER,                  -- seconds since 1970 UTC, NULL where the source has none
-    import INTEGER,              -- NULL: entered by `rate`
+    import INTEGER,              -- entered by `rate`: minus meta.revision of then (NULL by versions before 0.2)
     PRIMARY KEY (user, item)
 ) WITHOUT ROWID;
 
@@ -207,7 +207,4 @@ CREATE TABLE replaced_items (    -- what an import changed in the catalogue, so 
     genres TEXT NOT NULL,        -- JSON: names
     PRIMARY KEY (import, item)
 ) WITHOUT ROWID
-
--- meta.revision when `rate` stored it, NULL where an import did: what came after a training
-ALTER TABLE ratings ADD COLUMN revision INTEGER
 """

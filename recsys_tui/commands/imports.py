@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands.options import pairs
+from recsys_tui.addresses import full_address, is_address
+from recsys_tui.commands.options import pairs, seconds
 from recsys_tui.progress import Line
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
@@ -25,10 +27,13 @@ def register(app: typer.Typer) -> None:
 
 def import_(
     session: Session,
-    source: Annotated[str, typer.Argument(help="A file, a folder of MovieLens files, or - for standard input.")],
+    source: Annotated[
+        str, typer.Argument(help="A file, a folder, mongodb://HOST/DATABASE, or -.")
+    ] = "",
     *,
     source_format: Annotated[
-        Literal["auto", "csv", "movielens", "jsonl", "parquet"], typer.Option("--format", help="What the source is.")
+        Literal["auto", "csv", "movielens", "jsonl", "parquet", "sqlite", "mongodb"],
+        typer.Option("--format", help="What the source is."),
     ] = "auto",
     mapping: Annotated[
         list[str], typer.Option("--map", help="Which column is what: user=…,item=…,rating=…,time=… (names or numbers).")
@@ -39,8 +44,22 @@ def import_(
     ] = "latest",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, store nothing.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse the whole source where one row is bad.")] = False,
+    table: Annotated[str, typer.Option("--table", help="Table of an SQLite file.")] = "",
+    items_table: Annotated[str, typer.Option("--items-table", help="Its table of titles.")] = "",
+    collection: Annotated[str, typer.Option("--collection", help="MongoDB: the collection of ratings.")] = "",
+    items_collection: Annotated[str, typer.Option("--items-collection", help="MongoDB: the one of titles.")] = "",
+    items_map: Annotated[list[str], typer.Option("--items-map", help="item=…,title=…,genres=…,year=…")] = [],  # noqa: B006
+    query: Annotated[str, typer.Option("--query", help="MongoDB: only documents that match, as JSON.")] = "",
+    since_last: Annotated[
+        bool, typer.Option("--since-last", help="MongoDB: only what is new.")
+    ] = False,
+    uri_file: Annotated[Path | None, typer.Option("--uri-file", help="MongoDB: a file with the address.")] = None,
+    read_preference: Annotated[
+        str, typer.Option("--read-preference", help="MongoDB: which member to read.")
+    ] = "",
+    timeout: Annotated[str, typer.Option("--timeout", help="MongoDB: how long to wait for the server.")] = "10s",
 ) -> None:
-    """Import a file or a folder of ratings.
+    """Import a file, a folder or a MongoDB collection of ratings.
 
     Rows that cannot be used are kept aside with line and reason; the rest is stored.
 
@@ -48,14 +67,27 @@ def import_(
     recsys-tui import ml-latest-small/
     recsys-tui import ratings.csv.gz --map user=uid,item=isbn,rating=stars
     zcat log.gz | recsys-tui import - --format csv --dry-run
-    See also: imports list, stats, train
+    recsys-tui import shop.sqlite --table reviews --items-table products
+    recsys-tui import mongodb://db1/films --collection ratings --map user=user.id,item=movie,rating=stars
+    See also: imports list, imports undo, stats, train
     """
     from store.importers.pipeline import import_source
+    from store.importers.source import ReadOptions
 
+    reading = ReadOptions(
+        table=table,
+        collection=collection,
+        items_collection=items_table or items_collection,
+        items_mapping=pairs(items_map, "--items-map"),
+        query=query,
+        read_preference=read_preference,
+        timeout=seconds(timeout, "--timeout"),
+        since_last=since_last,
+    )
     line = Line(session)
     result = import_source(
         session.database,
-        source,
+        full_address(source, uri_file, say=session.say) if is_address(source) else source,
         format=source_format,
         mapping=pairs(mapping, "--map"),
         scale=_scale(scale),
@@ -64,6 +96,8 @@ def import_(
         strict=strict,
         progress=line.importing,
         stdin=sys.stdin.buffer,
+        reading=reading,
+        opened=lambda importer: _opened(session, importer),
     )
     line.end()
     session.document(
@@ -139,6 +173,15 @@ def _scale(text: str) -> tuple[float, float, float | None] | None:
     except ValueError:
         pass
     raise UsageRefused(f"--scale {text} is no scale", hint="write low:high or low:high:step, such as --scale 0.5:5:0.5")
+
+
+def _opened(session: Session, importer: Any) -> None:
+    """Show which fields were guessed from samples, before anything is read."""
+    if guessed := getattr(importer, "guessed", ()):
+        columns = _columns({role: importer.mapping[role] for role in guessed})
+        session.say(f"fields by their names in the first documents: {columns}; --map states others")
+    for note in getattr(importer, "notes", ()):
+        session.say(note)
 
 
 def _import_facts(result: Any) -> dict[str, Any]:

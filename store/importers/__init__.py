@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 IMPORTERS = {
     "movielens": "store.importers.movielens:MovieLensImporter",
     "parquet": "store.importers.parquet:ParquetImporter",
+    "sqlite": "store.importers.sqlite:SqliteImporter",
     "jsonl": "store.importers.jsonl:JsonLinesImporter",
     "csv": "store.importers.delimited:CsvImporter",
+    "mongodb": "store.importers.mongodb:MongoImporter",
 }
 
 
@@ -25,14 +27,20 @@ def importer_class(name: str) -> "type[Importer]":
     """Return the importer of a format by its name in the table.
 
     Raises:
-        UsageRefused: no such format; the hint names the nearest and all there are.
+        UsageRefused: no such format, or its library is not installed; the hint says what to do.
     """
     if name not in IMPORTERS:
         near = get_close_matches(name, IMPORTERS, n=1)
         guess = f"did you mean {near[0]}? " if near else ""
         raise errors.UsageRefused(f"unknown format {name!r}", hint=f"{guess}formats: auto, {', '.join(IMPORTERS)}")
     module, _, attribute = IMPORTERS[name].partition(":")
-    found: type[Importer] = getattr(import_module(module), attribute)
+    try:
+        found: type[Importer] = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise errors.UsageRefused(
+            f"importing {name} needs the package {error.name}, which is not installed",
+            hint="pip install 'recsys-tui[mongo]'",
+        ) from error
     return found
 
 
@@ -45,4 +53,6 @@ def recognise(source: "Source") -> str:
     for name in IMPORTERS:
         if importer_class(name).recognises(source):
             return name
-    raise errors.DataRefused(f"{source.text} is in no known format", hint=f"state it: --format {'|'.join(IMPORTERS)}")
+    hint = "addresses begin with mongodb:// or mongodb+srv://" if source.is_address else "state it: --format "
+    hint += "" if source.is_address else "|".join(IMPORTERS)
+    raise errors.DataRefused(f"{source.text} is in no known format", hint=hint)

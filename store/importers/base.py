@@ -6,7 +6,7 @@ A row that cannot be used is not dropped: it travels with its fault, so that the
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,4 +165,25 @@ class Importer(Protocol):
 
     def titles(self) -> Iterator[Title]:
         """Yield what the source knows of items; may be called after `batches` only."""
+        ...
+
+
+@runtime_checkable
+class Resumes(Protocol):
+    """An importer of a source that grows at its end: a later import can go on where this one stopped.
+
+    Attributes:
+        guessed: roles whose column was guessed from samples.
+        notes: what the operator should know before anything is read.
+        last: the last row read, as `ReadOptions.after` takes it.
+        broken: why reading ended early, or "".
+    """
+
+    guessed: tuple[str, ...]
+    notes: tuple[str, ...]
+    last: str
+    broken: str
+
+    def close(self) -> None:
+        """Let the source go."""
         ...

@@ -6,17 +6,20 @@ Nothing of a source is stored before all of it has been read, so a source that t
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
+from store import errors
 from store.database import Database
 from store.duplicates import check_policy
 from store.importers import importer_class, recognise
+from store.importers.base import Importer, Resumes
 from store.importers.progress import Progress, Reporter
 from store.importers.run import ImportRun
-from store.importers.source import Source
-from store.migrations import migrate
+from store.importers.source import ReadOptions, Source
+from store.imports import last_read, note_reads
+from store.migrations import migrate, schema_version
 from store.scales import StoredScale, check_stated
 
 
@@ -69,12 +72,14 @@ def import_source(
     strict: bool = False,
     progress: Callable[[Progress], None] | None = None,
     stdin: BinaryIO | None = None,
+    reading: ReadOptions | None = None,
+    opened: Callable[[Importer], None] | None = None,
 ) -> ImportResult:
     """Import ratings, and titles where the source has them; create the database where it is missing.
 
     Args:
         database: the store.
-        source: a file, a folder, or "-" for standard input.
+        source: a file, a folder, an address of MongoDB, or "-" for standard input.
         format: a name in `IMPORTERS`, or "auto".
         mapping: roles (user, item, rating, time) to column names or numbers from 1, where they cannot be guessed.
         scale: (low, high, step) as the operator states it; step None for any value between the ends.
@@ -83,6 +88,8 @@ def import_source(
         strict: refuse the whole source if any row is refused.
         progress: called several times a second.
         stdin: what "-" stands for; the process's own by default.
+        reading: what some formats need to know besides, such as a collection.
+        opened: called with the importer once its columns are settled, before a row is read.
 
     Raises:
         NotFound: no such file.
@@ -93,9 +100,16 @@ def import_source(
     began = time.monotonic()
     policy = check_policy(duplicates)
     stated = check_stated(scale)
-    with closing(Source(source, stdin)) as found:
+    with ExitStack() as stack:
+        found = stack.enter_context(closing(Source(source, stdin, reading)))
         name = recognise(found) if format == "auto" else format
+        if found.options.since_last:
+            found.options = replace(found.options, after=_after(database, found, name))
         importer = importer_class(name)(found, mapping or {})
+        if isinstance(importer, Resumes):
+            stack.callback(importer.close)
+        if opened is not None:
+            opened(importer)
         if not dry_run:
             migrate(database)
         run = ImportRun(database, importer, policy, Reporter(progress, found, began))
@@ -103,6 +117,38 @@ def import_source(
             run.rehearse(stated, strict=strict)
         else:
             run.perform(stated, strict=strict, source=found.text, format_name=name)
+        if isinstance(importer, Resumes):
+            _note(database, importer, run.outcome.get("import_id"), found.options.query)
     return ImportResult(
         **run.outcome, format=name, mapping=dict(importer.mapping), seconds=round(time.monotonic() - began, 3)
     )
+
+
+def _after(database: Database, source: Source, name: str) -> str:
+    """Return where the last import of a source stopped, "" where there was none.
+
+    Raises:
+        UsageRefused: the format has no such place.
+    """
+    if name != "mongodb":
+        raise errors.UsageRefused(
+            f"--since-last is for MongoDB, not for {name}",
+            hint="import the whole source again: what is stored already stays as it is",
+        )
+    if not database.exists or schema_version(database) == 0:
+        return ""
+    migrate(database)
+    return last_read(database, source.text, source.options.query)
+
+
+def _note(database: Database, importer: Resumes, import_id: int | None, query: str) -> None:
+    """Record how far a source was read.
+
+    Raises:
+        Busy: reading ended early; what was read before is stored.
+    """
+    if import_id is not None:
+        note_reads(database, import_id, query=query, last=importer.last, broken=importer.broken)
+    if importer.broken:
+        kept = "what was read is stored; --since-last goes on from there" if import_id else "nothing was stored"
+        raise errors.Busy(importer.broken, hint=kept)

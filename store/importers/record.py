@@ -6,12 +6,24 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
-from store.database import Database
+from store.database import Connection, Database
 from store.importers.base import RAW_CHARACTERS, Fault
+from store.processes import is_running
+from store.scales import read_scale
 
 QUARANTINE_ROWS = 100_000
+
+
+class Refused(NamedTuple):
+    """A row that cannot be used: where it begins, why, its text, and whose it is ("" where that cannot be read)."""
+
+    line: int
+    fault: Fault
+    raw: str
+    user: str = ""
 
 
 class ImportRecord:
@@ -28,20 +40,29 @@ class ImportRecord:
         with database.write() as db:
             self._close_lost()
             cursor = db.execute(
-                "INSERT INTO imports (source, format, options, state, started_at) VALUES (?, ?, ?, 'running', ?)",
-                (source, format_name, json.dumps({**options, "pid": os.getpid()}), time.time()),
+                "INSERT INTO imports (source, format, options, state, started_at, footprint) "
+                "VALUES (?, ?, ?, 'running', ?, ?)",
+                (
+                    source,
+                    format_name,
+                    json.dumps({**options, "pid": os.getpid()}),
+                    time.time(),
+                    json.dumps({"before": _extent(db)}),
+                ),
             )
             assert cursor.lastrowid is not None  # noqa: S101  an INSERT has one
             self.id: int = cursor.lastrowid
 
-    def quarantine(self, rows: Iterable[tuple[int, Fault, str]], file: str) -> None:
-        """Keep refused rows (line, fault, text) of a file, up to the limit."""
-        kept = list(rows)[: QUARANTINE_ROWS - self.quarantined]
+    def quarantine(self, rows: Iterable[Refused], file: str) -> None:
+        """Keep refused rows of a file, up to the limit."""
+        kept = [
+            (self.id, row.line, row.fault.reason, _storable(row.raw), file, _storable(row.user.strip()) or None)
+            for row in islice(rows, QUARANTINE_ROWS - self.quarantined)
+        ]
         if kept:
             with self._database.write() as db:
                 db.executemany(
-                    "INSERT INTO quarantine (import, line, reason, raw, source) VALUES (?, ?, ?, ?, ?)",
-                    [(self.id, line, fault.reason, _storable(raw), file) for line, fault, raw in kept],
+                    "INSERT INTO quarantine (import, line, reason, raw, source, user) VALUES (?, ?, ?, ?, ?, ?)", kept
                 )
             self.quarantined += len(kept)
 
@@ -65,8 +86,9 @@ class ImportRecord:
     def _end(self, state: str, error: str | None) -> None:
         with self._database.write() as db:
             db.execute(
-                "UPDATE imports SET state = ?, error = ?, finished_at = ? WHERE id = ?",
-                (state, error, time.time(), self.id),
+                "UPDATE imports SET state = ?, error = ?, finished_at = ?, "
+                "footprint = json_set(footprint, '$.after', json(?)) WHERE id = ?",
+                (state, error, time.time(), json.dumps(_extent(db)), self.id),
             )
 
     def _close_lost(self) -> None:
@@ -74,22 +96,21 @@ class ImportRecord:
         with self._database.write() as db:
             running = db.execute("SELECT id, options FROM imports WHERE state = 'running'").fetchall()
             for number, options in running:
-                if not _alive(json.loads(options).get("pid")):
+                if not is_running(json.loads(options).get("pid")):
                     db.execute(
                         "UPDATE imports SET state = 'failed', error = 'the process ended' WHERE id = ?", (number,)
                     )
 
 
-def _alive(pid: int | None) -> bool:
-    if pid is None or pid == os.getpid():
-        return pid is not None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _extent(db: Connection) -> dict[str, Any]:
+    """Return how far the store goes: the last ids, the revision of the data, the scale; what `store.undo` needs."""
+    users, items, revision = db.execute(
+        "SELECT (SELECT coalesce(max(id), 0) FROM users), (SELECT coalesce(max(id), 0) FROM items), "
+        "(SELECT value FROM meta WHERE key = 'revision')"
+    ).fetchone()
+    found = read_scale(db)
+    scale = None if found is None else [*found.scale, found.stated]
+    return {"users": users, "items": items, "revision": revision, "scale": scale}
 
 
 def _storable(raw: str) -> str:

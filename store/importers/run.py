@@ -3,14 +3,14 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from store import errors, ingest
+from store import errors, fresh, ingest
 from store.database import Database
 from store.duplicates import RULES, Policy, reduce
 from store.ids import IdTable
@@ -18,7 +18,7 @@ from store.importers.base import NO_TIME, RAW_CHARACTERS, Batch, Fault, Importer
 from store.importers.catalogue import store_titles
 from store.importers.progress import Reporter
 from store.importers.reading import Reader, prefetched
-from store.importers.record import ImportRecord
+from store.importers.record import ImportRecord, Refused
 from store.migrations import schema_version
 from store.scales import Acceptance, StoredScale, read_scale, settle
 from store.spool import Rows, Spool, sort_rows
@@ -114,6 +114,26 @@ class ImportRun:
                 )
 
     def _store(self, reader: Reader, record: ImportRecord) -> ingest.Counts:
+        counts = self._store_at_once(reader, record)
+        if counts is None:
+            counts = self._store_by_batches(reader, record)
+        store_titles(self._database, self._importer.titles(), record.id)
+        return counts
+
+    def _store_at_once(self, reader: Reader, record: ImportRecord) -> ingest.Counts | None:
+        """Store the first ratings of a database; None where that must be done by batches."""
+        n_rows = len(reader.spool)
+        if not n_rows or reader.taken is None:
+            return None
+        rows = prefetched(self._distinct(reader.spool))
+        averages = self._policy == "mean"
+        first = fresh.First(record.id, reader.users, reader.items, reader.spool.facts, averages, reader.taken)
+        with closing(rows):
+            return fresh.store_first(
+                self._database, first, rows, lambda done: self._reporter.tell("storing", done, n_rows)
+            )
+
+    def _store_by_batches(self, reader: Reader, record: ImportRecord) -> ingest.Counts:
         with self._database.write() as db:
             moved = reader.users.store(db), reader.items.store(db)
             if len(reader.spool) > _MANY_ROWS:
@@ -137,19 +157,23 @@ class ImportRun:
         finally:
             with suppress(errors.StoreError):
                 ingest.finish(self._database)
-        store_titles(self._database, self._importer.titles())
         return counts
+
+    def _distinct(self, spool: Spool) -> Iterator[Rows]:
+        """Yield everything in the spool, one row for each key, in key order."""
+        return (reduce(rows, self._policy) for rows in spool.ranges(ingest.BATCH_ROWS))
 
     def _staged(
         self, spool: Spool, final: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None
     ) -> Iterator[ingest.Staged]:
         """Yield everything in the spool, one row for each key, laid out for SQLite."""
-        for rows in spool.ranges(ingest.BATCH_ROWS):
-            distinct = reduce(rows, self._policy)
+        for distinct in self._distinct(spool):
             if final is not None:
-                distinct = sort_rows(Rows(final(distinct.keys), distinct.ratings, distinct.times))
-            for start in range(0, len(distinct), 2 * ingest.BATCH_ROWS):
-                yield ingest.Staged.of(distinct.part(start, start + 2 * ingest.BATCH_ROWS))
+                rows = sort_rows(Rows(final(distinct.keys), distinct.ratings, distinct.times))
+            else:
+                rows = distinct
+            for start in range(0, len(rows), 2 * ingest.BATCH_ROWS):
+                yield ingest.Staged.of(rows.part(start, start + 2 * ingest.BATCH_ROWS))
 
     def _compact(self, rows: Rows) -> Rows:
         """Drop rows of a run that cannot matter any more, so that one pair repeated for ever stays small."""
@@ -172,8 +196,11 @@ class ImportRun:
         }
 
 
-def _refused(batch: Batch, rows: NDArray[np.int64]) -> Iterator[tuple[int, Fault, str]]:
-    return ((batch.lines[row], Fault(int(batch.faults[row])), batch.raw(row)[:RAW_CHARACTERS]) for row in rows.tolist())
+def _refused(batch: Batch, rows: NDArray[np.int64]) -> Iterator[Refused]:
+    return (
+        Refused(batch.lines[row], Fault(int(batch.faults[row])), batch.raw(row)[:RAW_CHARACTERS], batch.users.text(row))
+        for row in rows.tolist()
+    )
 
 
 def _shown(batch: Batch, most: int) -> list[dict[str, Any]]:

@@ -4,11 +4,14 @@ import gzip
 import io
 import sys
 import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from store import errors
 from store.database import translate
+from store.secrets import shown_address
 
 HEAD_BYTES = 1 << 20
 
@@ -29,24 +32,59 @@ class _Counted(io.RawIOBase):
         return count
 
 
+@dataclass(frozen=True)
+class ReadOptions:
+    """What some formats need to know besides the name of the source.
+
+    Attributes:
+        table: of an SQLite file; "" where the only one that fits is meant.
+        collection: of MongoDB, with the ratings.
+        items_collection, items_mapping: where titles are: of MongoDB a collection, of an SQLite file a table; roles
+            (item, title, genres, year) to fields, guessed from their names where missing.
+        query: of MongoDB, as extended JSON; see `store.importers.mongo_query`.
+        read_preference: of MongoDB: primary, primaryPreferred, secondary, secondaryPreferred or nearest.
+        timeout: seconds to wait for a MongoDB server.
+        since_last: read only what came after the last import of the same source.
+        after: the `_id` of the last document of that import, as extended JSON.
+    """
+
+    table: str = ""
+    collection: str = ""
+    items_collection: str = ""
+    items_mapping: Mapping[str, str] = field(default_factory=dict)
+    query: str = ""
+    read_preference: str = ""
+    timeout: float = 10.0
+    since_last: bool = False
+    after: str = ""
+
+
 class Source:
     """What the operator named. Opening is lazy; `head` shows the beginning without consuming it.
 
     Attributes:
-        text: the name as given.
+        text: the name as given; of an address what may be shown, without login and options.
+        address: as given, with its password: never to be shown, logged or stored; "" for all but addresses.
         path: the file or folder; None for standard input and for addresses such as mongodb://….
+        options: see `ReadOptions`.
         bytes_total: size on disk, None where unknown.
     """
 
-    def __init__(self, text: str | Path, stdin: BinaryIO | None = None) -> None:
+    def __init__(self, text: str | Path, stdin: BinaryIO | None = None, options: ReadOptions | None = None) -> None:
         """Name a source.
 
         Raises:
             NotFound: no such file or folder.
         """
         self.text = str(text)
+        self.options = options or ReadOptions()
         self.is_stdin = self.text == "-"
-        self.is_address = "://" in self.text
+        self.is_address = "://" in self.text or self.text.lower().startswith("mongodb:")
+        self.address = self.text if self.is_address else ""
+        if self.is_address or ("//" in self.text and "@" in self.text):
+            self.text = shown_address(self.text)
+            if self.options.collection:
+                self.text += f".{self.options.collection}"
         self.path = None if self.is_stdin or self.is_address else Path(self.text).expanduser()
         self.bytes_total: int | None = None
         self._stdin = stdin

@@ -12,7 +12,7 @@ _LONGEST_LINE = 64 << 20
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _FORMATS = (
     (b"PK\x03\x04", "a zip archive", "unzip it, then import the folder"),
-    (b"SQLite format 3\0", "an SQLite database", "export its table as CSV first"),
+    (b"SQLite format 3\0", "an SQLite database", "leave --format out, or pass --format sqlite --table NAME"),
     (b"BZh", "a bzip2 file", "pipe it: `bzcat FILE | recsys-tui import -`"),
     (b"\xfd7zXZ\0", "an xz file", "pipe it: `xzcat FILE | recsys-tui import -`"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard file", "pipe it: `zstdcat FILE | recsys-tui import -`"),

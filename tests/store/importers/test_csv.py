@@ -106,7 +106,7 @@ def test_a_time_column_in_an_unknown_form_is_left_out(database: Database, tmp_pa
         (b"u,i\nv,j\n", "no rating column", "--map"),
         (bytes(range(256)) * 50, "binary", "import CSV"),
         (b"PK\x03\x04abc", "zip archive", "unzip"),
-        (b"SQLite format 3\0abc", "SQLite database", "export"),
+        (b"SQLite format 3\0abc", "SQLite database", "recover"),
         (b"\x1f\x8b\x08garbage", "gzip", "gzip -t"),
     ],
 )

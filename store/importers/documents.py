@@ -1,0 +1,216 @@
+"""Documents, as MongoDB and other nested sources hold them, to batches and titles."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from store import errors
+from store.importers.base import MAX_ID_BYTES, MAX_NUMBER, NO_TIME, Batch, Fault, Numbers, Texts, Title
+from store.importers.columns import SYNONYMS, plain
+from store.importers.nested import keys_of, rows_at, value_at
+from store.importers.titles import NO_GENRES, year_of
+from store.importers.values import epochs_of, ratings_of, times_of
+
+Document = Mapping[str, Any]
+_TITLE_ROLES = {
+    "item": SYNONYMS["item"],
+    "title": ("title", "name", "movietitle", "itemtitle", "itemname", "productname", "label"),
+    "genres": ("genres", "genre", "categories", "category", "tags", "genrenames"),
+    "year": ("year", "releaseyear", "published", "publicationyear", "released"),
+}
+
+
+class Kinds(NamedTuple):
+    """How values that JSON does not know become text.
+
+    Attributes:
+        text: for ids, ratings and titles; "" for what can be none.
+        time: for times: seconds, or a text that `parse_time` reads.
+    """
+
+    text: Callable[[Any], str]
+    time: Callable[[Any], str]
+
+
+def document_batch(
+    documents: Sequence[Document],
+    keys: Mapping[str, Sequence[str]],
+    line: int,
+    kinds: Kinds,
+    raw: Callable[[Any], str],
+) -> Batch:
+    """Return the rows of documents.
+
+    Args:
+        documents: in the order of the source.
+        keys: role to path; time may be missing.
+        line: the number of the first row.
+        kinds: for values of other kinds than JSON's.
+        raw: a document as text, for the quarantine.
+    """
+    columns = {role: [value_at(found, path) for found in documents] for role, path in keys.items()}
+    owners: Sequence[int] = range(len(documents))
+    uneven: NDArray[np.bool_] | None = None
+    if any(list in set(map(type, column)) for column in columns.values()):
+        columns, owners, uneven = _unwound(documents, keys)
+    users, user_faults = _ids(columns["user"], kinds)
+    items, item_faults = _ids(columns["item"], kinds)
+    ratings, rating_faults = _ratings(columns["rating"], kinds)
+    times, time_faults = _times(columns.get("time", [None] * len(owners)), kinds)
+    faults = np.where(uneven, np.uint8(Fault.FIELDS), np.uint8(0)) if uneven is not None else user_faults
+    for later in (user_faults, item_faults, rating_faults, time_faults):
+        faults = np.where(faults > 0, faults, later)
+    lines = range(line, line + len(owners))
+    return Batch(users, items, ratings, times, faults, lines, lambda row: raw(documents[owners[row]]))
+
+
+def _unwound(
+    documents: Sequence[Document], keys: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, list[Any]], list[int], NDArray[np.bool_]]:
+    """Return columns with a row for each element of the arrays, whose document each row is of, and which do not fit."""
+    rows: list[tuple[Any, ...]] = []
+    owners: list[int] = []
+    uneven: list[bool] = []
+    nothing = (None,) * len(keys)
+    for position, document in enumerate(documents):
+        found = rows_at(document, list(keys.values()))
+        rows += [nothing] if found is None else found
+        uneven += [found is None] * (len(rows) - len(owners))
+        owners += [position] * (len(rows) - len(owners))
+    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in keys]
+    return dict(zip(keys, columns, strict=True)), owners, np.array(uneven, np.bool_)
+
+
+def _ids(values: list[Any], kinds: Kinds) -> tuple[Texts | Numbers, NDArray[np.uint8]]:
+    """Return ids; whole numbers as such, everything else as text."""
+    sound = np.zeros(len(values), np.uint8)
+    kinds_there = set(map(type, values))
+    if kinds_there and _whole(kinds_there):
+        numbers = np.array(values, np.int64)
+        if numbers.min() >= 0 and numbers.max() <= MAX_NUMBER:
+            return Numbers(numbers), sound
+    texts = Texts.of(values if kinds_there == {str} else [id_text(value, kinds) for value in values])
+    try:
+        "".join(texts.texts).encode()
+    except UnicodeEncodeError:
+        bad = np.array([not _encodes(text) for text in texts.texts], np.bool_)
+        texts = Texts(texts.codes, [text if _encodes(text) else "?" for text in texts.texts])
+        sound[bad[texts.codes]] = Fault.UNDECODABLE
+    return texts, sound
+
+
+def id_text(value: Any, kinds: Kinds) -> str:
+    """Return a value as the text of an id: 7 and 7.0 are "7"; "" for what is none."""
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, bool | dict | list):
+        return ""
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+    return kinds.text(value)
+
+
+def _ratings(values: list[Any], kinds: Kinds) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    kinds_there = set(map(type, values))
+    if kinds_there and _whole(kinds_there - {float}):
+        numbers = np.array(values, np.float64) + 0.0
+        finite = np.isfinite(numbers)
+        return np.where(finite, numbers, np.nan), np.where(finite, np.uint8(0), np.uint8(Fault.NOT_A_NUMBER))
+    return ratings_of(Texts.of(_number_text(value, kinds.text) for value in values))
+
+
+def _times(values: list[Any], kinds: Kinds) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    kinds_there = set(map(type, values))
+    if kinds_there == {type(None)}:
+        return np.full(len(values), NO_TIME), np.zeros(len(values), np.uint8)
+    if kinds_there and _whole(kinds_there):
+        return epochs_of(np.array(values, np.int64))
+    return times_of(Texts.of(_number_text(value, kinds.time) for value in values))
+
+
+def _whole(kinds_there: set[type]) -> bool:
+    """Tell whether all values are whole numbers of 64 bits, under whatever name; a bool is none."""
+    return all(issubclass(kind, int) and kind is not bool for kind in kinds_there)
+
+
+def _number_text(value: Any, other: Callable[[Any], str]) -> str:
+    if isinstance(value, str):
+        return value if _encodes(value) else "?"
+    if value is None:
+        return ""
+    if isinstance(value, bool | dict | list):
+        return "?"
+    return repr(value) if type(value) in {int, float} else other(value)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def find_title_paths(names: Sequence[str], stated: Mapping[str, str], *, source: str) -> dict[str, str]:
+    """Return the path of item, title, genres and year: as stated, else by name; only the item must be there.
+
+    Raises:
+        UsageRefused: a role that does not exist, or a path that is none.
+        DataRefused: no field with the item.
+    """
+    for role, path in stated.items():
+        if role not in _TITLE_ROLES:
+            raise errors.UsageRefused(
+                f"--items-map {role}={path}: no such role", hint=f"roles: {', '.join(_TITLE_ROLES)}"
+            )
+        keys_of(path)
+    found = dict(stated)
+    for role, synonyms in _TITLE_ROLES.items():
+        for key in (plain, lambda name: plain(name.rpartition(".")[2])):
+            free = [name for name in names if name not in found.values()]
+            near = [name for synonym in synonyms for name in free if key(name) == synonym]
+            if role not in found and near:
+                found[role] = near[0]
+    if "item" not in found and "_id" in names:
+        found["item"] = "_id"
+    if "item" not in found:
+        shown = ", ".join(names[:20]) or "none"
+        raise errors.DataRefused(
+            f"{source} has no field with the item; its fields: {shown}", hint="state it: --items-map item=FIELD"
+        )
+    return found
+
+
+class DocumentTitles:
+    """Documents of a catalogue to titles; those without an item are passed over, since a title is never needed."""
+
+    def __init__(self, mapping: dict[str, str], kinds: Kinds) -> None:
+        self.mapping = mapping
+        self._keys = {role: keys_of(path) for role, path in mapping.items()}
+        self._kinds = kinds
+
+    def of(self, documents: Sequence[Document]) -> Iterator[Title]:
+        """Yield the titles of some documents."""
+        for document in documents:
+            found = {role: value_at(document, keys) for role, keys in self._keys.items()}
+            item = id_text(found["item"], self._kinds).strip()
+            if not _encodes(item) or "\0" in item or not 0 < len(item.encode()) <= MAX_ID_BYTES:
+                continue
+            title = self._text(found.get("title"))
+            yield Title(item, title or None, self._genres(found.get("genres")), self._year(found.get("year"), title))
+
+    def _text(self, value: Any) -> str:
+        return id_text(value, self._kinds).encode("utf-8", "replace").decode().strip()
+
+    def _genres(self, value: Any) -> tuple[str, ...]:
+        parts = value if isinstance(value, list) else self._text(value).split("|")
+        names = dict.fromkeys(self._text(part) for part in parts)
+        return tuple(name for name in names if name and name != NO_GENRES)
+
+    def _year(self, value: Any, title: str) -> int | None:
+        text = self._text(value)[:4]
+        return int(text) if len(text) == 4 and text.isascii() and text.isdecimal() else year_of(title)

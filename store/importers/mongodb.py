@@ -1,0 +1,297 @@
+"""Ratings in a MongoDB collection, and titles in a second one. Only commands that read are ever sent.
+
+Documents come sorted by `_id`, in batches, with the fields that are needed. Where the connection or the cursor is lost,
+reading goes on from the last `_id`; where that fails too, what was read is stored, and `--since-last` goes on later.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import bson
+from bson import json_util
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
+from pymongo import MongoClient
+from pymongo import errors as mongo
+from pymongo.collection import Collection
+from pymongo.database import Database as MongoDatabase
+
+from store import errors
+from store.importers.base import Batch, Title
+from store.importers.columns import check_mapping
+from store.importers.documents import DocumentTitles, document_batch, find_title_paths
+from store.importers.mongo_query import check_query
+from store.importers.mongo_values import GROWING, KINDS, kind
+from store.importers.nested import find_paths, keys_of, paths_in, projection, value_at
+from store.importers.source import Source
+from store.near import near_names
+from store.secrets import redacted
+
+_BATCH, _SAMPLE, _SAMPLE_BYTES = 20_000, 100, 32 << 20
+_RETRIES, _FIRST_PAUSE = 5, 0.2
+_BREAKS = (mongo.AutoReconnect, mongo.CursorNotFound, mongo.NetworkTimeout, mongo.ExecutionTimeout)
+_LOGIN_CODES = frozenset({13, 18, 8000})
+_DECODED: CodecOptions[dict[str, Any]] = CodecOptions(
+    unicode_decode_error_handler="surrogateescape",  # refused row by row, not document by document
+    datetime_conversion=DatetimeConversion.DATETIME_MS,  # MongoDB knows more years than Python
+    uuid_representation=UuidRepresentation.STANDARD,
+)
+_RAW = json_util.JSONOptions(json_mode=json_util.JSONMode.RELAXED, uuid_representation=UuidRepresentation.STANDARD)
+_EXACT = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL, uuid_representation=UuidRepresentation.STANDARD)
+_PREFERENCES = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
+_Documents = list[dict[str, Any]]
+
+
+class MongoImporter:
+    """Rows of a collection: a row a document, or a row for each element of an array that the paths cross.
+
+    Attributes:
+        guessed: roles whose field was guessed from samples.
+        notes: what the operator should know before anything is read.
+        last: the `_id` of the last document read, as extended JSON; "" before the first.
+        broken: why reading ended early, or "".
+    """
+
+    def __init__(self, source: Source, mapping: Mapping[str, str]) -> None:
+        options = source.options
+        stated = check_mapping(mapping)
+        self._source, self._query = source, _query(options.query or "{}")
+        self.notes: tuple[str, ...] = ()
+        grows = bool(options.after) and type(json_util.loads(options.after)).__name__ in GROWING
+        self._after = options.after if grows else ""
+        if options.after and not grows:
+            self.notes = ("the _id values of this collection do not grow with time, so all of it is read",)
+        self.file, self.last, self.broken = source.text, options.after, ""
+        with ExitStack() as stack:
+            stack.enter_context(_translated(source.text))
+            self._client = stack.enter_context(_connect(source))
+            self._open(source, stated)
+            stack.pop_all()  # it is open from here on, until `close`
+
+    def _open(self, source: Source, stated: dict[str, str]) -> None:
+        """Find the collections and their fields."""
+        options = source.options
+        database = _database(self._client, source)
+        names = database.list_collection_names()
+        self._ratings = _need(database, names, options.collection, "--collection")
+        self._titles: DocumentTitles | None = None
+        if options.items_collection:
+            self._items = _need(database, names, options.items_collection, "--items-collection")
+            found = _sample(self._items, {})
+            paths = find_title_paths(paths_in(found), options.items_mapping, source=self._items.full_name)
+            self._titles = DocumentTitles(paths, KINDS)
+            self._title_fields = _fields(self._items, found, paths.values())
+        sample = _sample(self._ratings, self._query)
+        if not sample:
+            which = "no document that matches --query" if self._query else "no documents"
+            raise errors.DataRefused(f"{source.text} holds {which}", hint="look at it with mongosh")
+        self.mapping = find_paths(paths_in(sample), stated, source=source.text)
+        self.guessed = tuple(role for role in self.mapping if role not in stated)
+        self._fields = _fields(self._ratings, sample, self.mapping.values())
+
+    @staticmethod
+    def recognises(source: Source) -> bool:
+        """Tell whether a source is an address of MongoDB."""
+        return source.address.lower().startswith(("mongodb://", "mongodb+srv://"))
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield all rows; `lines` count them.
+
+        Raises:
+            Busy: the server went away and did not come back before anything was read.
+            DataRefused: it refuses the query, or holds a document that cannot be decoded.
+        """
+        keys = {role: keys_of(path) for role, path in self.mapping.items()}
+        line = 1
+        for documents in self._documents(self._ratings, self._query, self._fields):
+            batch = document_batch(documents, keys, line, KINDS, partial(json_util.dumps, json_options=_RAW))
+            self.last = json_util.dumps(documents[-1]["_id"], json_options=_EXACT)
+            line += len(batch)
+            yield batch
+
+    def titles(self) -> Iterator[Title]:
+        """Yield what the second collection knows of items; nothing where none was named."""
+        if self._titles is not None:
+            for documents in self._documents(self._items, {}, self._title_fields, resumes=False):
+                yield from self._titles.of(documents)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _documents(
+        self, collection: Collection[Any], query: dict[str, Any], fields: dict[str, int], *, resumes: bool = True
+    ) -> Iterator[_Documents]:
+        """Yield the documents by ascending `_id`, going on after the last one where the connection is lost."""
+        started = bool(self._after) and resumes
+        last = json_util.loads(self._after) if started else None
+        read = failures = 0
+        while True:
+            try:
+                with _translated(self._source.text, again=True):
+                    bounded = _beyond(collection, query, last) if started else query
+                    cursor = collection.find_raw_batches(bounded, fields, sort=[("_id", 1)], batch_size=_BATCH)
+                    with cursor:
+                        for data in cursor:
+                            documents = bson.decode_all(data, _DECODED)
+                            if documents:
+                                started, last, failures = True, documents[-1]["_id"], 0
+                                read += len(documents)
+                                yield documents
+                    return
+            except _Broken as error:
+                failures += 1
+                if failures > _RETRIES and not (read and resumes):
+                    raise errors.Busy(str(error), hint="is the server up? the import can be given again") from None
+                if failures > _RETRIES:
+                    self.broken = f"{error} after {read:,} documents"
+                    return
+                time.sleep(_FIRST_PAUSE * 2 ** (failures - 1))
+
+
+def _query(text: str) -> dict[str, Any]:
+    check_query(text)
+    try:
+        return dict(json_util.loads(text))
+    except (ValueError, TypeError, BSONError):
+        hint = """dates are {"$date": "2026-01-01T00:00:00Z"}, ids {"$oid": "24 digits"}"""
+        raise errors.UsageRefused("--query holds a value that cannot be read", hint=hint) from None
+
+
+class _Broken(Exception):
+    """The connection or the cursor was lost: worth another try."""
+
+
+@contextmanager
+def _translated(source: str, *, again: bool = False) -> Iterator[None]:
+    """Turn what pymongo raises into our errors; its own texts may quote the address, so they go nowhere.
+
+    With `again`, a server that is gone is a broken connection too.
+    """
+    try:
+        yield
+    except mongo.ServerSelectionTimeoutError:
+        if again:
+            raise _Broken(f"the connection to {source} was lost") from None
+        hint = "is it running, and reachable from here? --timeout 60 waits longer"
+        raise errors.NotFound(f"no MongoDB server answers at {source}", hint=hint) from None
+    except _BREAKS:
+        raise _Broken(f"the connection to {source} was lost") from None
+    except mongo.OperationFailure as error:
+        if error.code in _LOGIN_CODES:
+            raise errors.DataRefused(
+                f"{source}: the server refuses the login, or the user may not read there",
+                hint="check user, password and authSource in RECSYS_MONGO_URI or --uri-file",
+            ) from None
+        said = redacted(str((error.details or {}).get("errmsg", "")).partition("\n")[0][:200])
+        raise errors.DataRefused(f"{source}: the server refuses: {said}", hint="check --query and --map") from None
+    except (mongo.ConfigurationError, mongo.InvalidURI, mongo.InvalidName, ValueError, TypeError):
+        raise errors.UsageRefused(
+            f"{source}: the address or one of its options cannot be used",
+            hint="mongodb://USER:PASSWORD@HOST:27017/DATABASE; write %40 for @ and %3A for : in a password",
+        ) from None
+    except BSONError:
+        raise errors.DataRefused(
+            f"{source}: a document cannot be decoded", hint="repair it, or leave it out with --query"
+        ) from None
+    except mongo.PyMongoError as error:
+        raise errors.DataRefused(
+            f"{source}: {type(error).__name__}", hint="try again; mongosh shows more of the server's state"
+        ) from None
+
+
+def _connect(source: Source) -> MongoClient[Any]:
+    milliseconds = int(source.options.timeout * 1000)
+    wanted = source.options.read_preference
+    if wanted and wanted not in _PREFERENCES:
+        raise errors.UsageRefused(f"--read-preference {wanted}: no such one", hint=f"one of {', '.join(_PREFERENCES)}")
+    preference: dict[str, Any] = {"readPreference": wanted} if wanted else {}
+    return MongoClient(
+        source.address,
+        serverSelectionTimeoutMS=milliseconds,
+        connectTimeoutMS=milliseconds,
+        socketTimeoutMS=max(60_000, milliseconds),
+        appname="recsys-tui",
+        **preference,
+    )
+
+
+def _database(client: MongoClient[Any], source: Source) -> MongoDatabase[Any]:
+    """Return the database that the address names, or refuse one that names none or an unknown one."""
+    try:
+        found = client.get_default_database()
+    except mongo.ConfigurationError:
+        there = ", ".join(sorted(client.list_database_names())[:10])
+        raise errors.UsageRefused(
+            f"{source.text} names no database", hint=f"mongodb://HOST/DATABASE; there are {there}"
+        ) from None
+    client.admin.command("ping")
+    try:
+        names = client.list_database_names()
+    except mongo.OperationFailure:  # a user of one database may not list them all
+        return found
+    if found.name not in names:
+        raise errors.NotFound(f"the server has no database {found.name!r}", hint=near_names(found.name, names))
+    return found
+
+
+def _need(database: MongoDatabase[Any], names: list[str], name: str, flag: str) -> Collection[Any]:
+    """Return a collection.
+
+    Raises:
+        UsageRefused: none is named.
+        NotFound: there is none of this name; the hint names those near.
+    """
+    shown = ", ".join(sorted(names)[:10]) or "none"
+    if not name:
+        raise errors.UsageRefused(f"{flag} is missing", hint=f"{flag} NAME; {database.name} has {shown}")
+    if name not in names:
+        raise errors.NotFound(f"{database.name} has no collection {name!r}", hint=near_names(name, names))
+    return database.get_collection(name)
+
+
+def _sample(collection: Collection[Any], query: dict[str, Any]) -> _Documents:
+    """Return the first documents, whole, to guess fields from; fewer where they are very large."""
+    found: _Documents = []
+    size = 0
+    with collection.find_raw_batches(query, batch_size=10, limit=_SAMPLE) as cursor:
+        for data in cursor:
+            found += bson.decode_all(data, _DECODED)
+            size += len(data)
+            if size > _SAMPLE_BYTES:
+                break
+    return found
+
+
+def _fields(collection: Collection[Any], sample: _Documents, paths: Iterable[str]) -> dict[str, int]:
+    """Return which fields to ask for; whole top-level fields where the server cannot cut nested ones out.
+
+    Some servers that speak MongoDB's protocol answer a dotted projection with other shapes: one document is compared.
+    """
+    wanted = list(paths)
+    nested = [keys_of(path) for path in wanted if "." in path]
+    known = next((document for document in sample if any(value_at(document, keys) for keys in nested)), None)
+    if known is None:
+        return projection(wanted)
+    with collection.find_raw_batches({"_id": known["_id"]}, projection(wanted), limit=1) as cursor:
+        found = [document for data in cursor for document in bson.decode_all(data, _DECODED)]
+    if found and all(value_at(found[0], keys) == value_at(known, keys) for keys in nested):
+        return projection(wanted)
+    return projection(path.partition(".")[0] for path in wanted)
+
+
+def _beyond(collection: Collection[Any], query: dict[str, Any], last: Any) -> dict[str, Any]:
+    """Return the query for documents after `last`.
+
+    A plain comparison meets only ids of the same kind, so where kinds are mixed the aggregation's comparison, which
+    orders all kinds as the index does, is used.
+    """
+    newest = next(iter(collection.find({}, {"_id": 1}, sort=[("_id", -1)], limit=1)), {"_id": last})["_id"]
+    later: dict[str, Any] = {"_id": {"$gt": last}}
+    if kind(newest) != kind(last):
+        later = {"$expr": {"$gt": ["$_id", {"$literal": last}]}}
+    return {"$and": [query, later]} if query else later
