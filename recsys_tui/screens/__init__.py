@@ -10,6 +10,7 @@ SCREENS = {
     "train": "recsys_tui.screens.train:Train",
     "models": "recsys_tui.screens.models:Models",
     "users": "recsys_tui.screens.users:Users",
+    "rate": "recsys_tui.screens.rate:Rate",
     "jobs": "recsys_tui.screens.jobs:Jobs",
 }
 """Place and its class; those of `recsys_tui.actions.PLACES` that are missing here are not offered."""

@@ -108,6 +108,7 @@ class Lists:
         predicts, other_predicts: the figures are predicted ratings, else percentages of items below.
         ends: of the scale.
         common: items in both lists, where there are two.
+        moved: the lines tell what is different since a rating.
     """
 
     user: str
@@ -120,6 +121,7 @@ class Lists:
     other: str = ""
     other_predicts: bool = False
     common: int = 0
+    moved: bool = False
 
 
 def profile(services: "Services", user: str) -> Profile | None:
@@ -175,6 +177,21 @@ def moves(before: list[Line], after: list[Line]) -> list[Line]:
         replace(line, rank=None, figure=None, bounds=None, other=line.figure, move="new") for line in there.values()
     )
     return [*held, *added]
+
+
+def since(before: list[Line], now: list[Line]) -> list[Line]:
+    """Return the lines of a list with their moves since an earlier one, then those that have left it."""
+    old = {line.item: line.rank for line in before if line.rank is not None}
+    new = {line.item for line in now}
+
+    def move(line: Line) -> str:
+        was = old.get(line.item)
+        if was is None or line.rank is None:
+            return "new"
+        return f"{was - line.rank:+d}" if was != line.rank else "="
+
+    left = (line for line in before if line.rank is not None and line.item not in new)
+    return [*(replace(line, move=move(line)) for line in now), *(replace(line, rank=None, move="out") for line in left)]
 
 
 def explanation(services: "Services", user: str, item: str, version: str) -> "Explanation":

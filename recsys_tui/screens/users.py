@@ -193,6 +193,7 @@ class Users(PersonPlace):
         user = message.row.user if message.row is not None else ""
         if user != self.user:
             self.user = user
+            self.ui.kept.set("app.user", user)
             self.soon("person", self._read_person)
 
     def _read_person(self) -> None:

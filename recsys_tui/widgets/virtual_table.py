@@ -15,7 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from recsys_tui.render.table import crop
-from recsys_tui.widgets.columns import Field, Window, cell_text, heading, lay_out, value_of
+from recsys_tui.widgets.columns import Field, Placed, Window, cell_text, heading, lay_out, value_of
 
 Read = Callable[[int, int, Callable[[Sequence[Any]], None]], None]
 
@@ -93,9 +93,8 @@ class VirtualTable(ScrollView, can_focus=True):
         empty: str = "",
         key: str = "",
         id: str | None = None,  # noqa: A002  as Textual calls it
-        classes: str | None = None,
     ) -> None:
-        super().__init__(id=id, classes=classes)
+        super().__init__(id=id)
         self.columns = columns
         self.empty = empty
         self.order, self.reverse = "", False
@@ -179,7 +178,7 @@ class VirtualTable(ScrollView, can_focus=True):
 
     def action_move_to(self, number: int) -> None:
         """Move the cursor to a row; -1 is the last."""
-        self.cursor = number if number >= 0 else self.count - 1
+        self.cursor = number % max(self.count, 1)
 
     def action_move_pages(self, pages: float) -> None:
         """Move cursor and view by a share of what is on the screen."""
@@ -220,7 +219,7 @@ class VirtualTable(ScrollView, can_focus=True):
         """Show which row a click would take."""
         self._hovered(self.top + event.y - 1 if event.y > 0 else -1)
 
-    def on_leave(self, _: events.Leave) -> None:
+    def on_leave(self) -> None:
         """Show no row as under the mouse."""
         self._hovered(-1)
 
@@ -229,7 +228,7 @@ class VirtualTable(ScrollView, can_focus=True):
         self._repaint(before)
         self._repaint(number)
 
-    def on_resize(self, _: events.Resize) -> None:
+    def on_resize(self) -> None:
         """Fill the new size, and keep the cursor on the screen."""
         self._measure()
         self._keep_in_view()
@@ -242,7 +241,7 @@ class VirtualTable(ScrollView, can_focus=True):
 
     @property
     def _body(self) -> int:
-        """Lines for rows, under the header."""
+        # lines for rows, under the header
         return max(self.scrollable_content_region.height - 1, 0)
 
     def _measure(self) -> None:
@@ -260,7 +259,7 @@ class VirtualTable(ScrollView, can_focus=True):
         """Return a line of the screen: the header, a row, or blanks below the last."""
         width = self.scrollable_content_region.width
         base = self.rich_style
-        if y == 0:
+        if not y:
             style = base + self._style("header")
             texts = [(heading(p, self.order, reverse=self.reverse), style, p) for p in self._placed()]
             return self._strip("  ", texts, style, width)
@@ -282,8 +281,12 @@ class VirtualTable(ScrollView, can_focus=True):
         for placed in self._placed():
             tone = placed.field.tone
             style = line + self._style(tone) if tone and over != "cursor" else line
-            texts.append((cell_text(row, placed), style, placed))
+            texts.append((self.cell(number, row, placed), style, placed))
         return self._strip((">" if here else " ") + ("*" if marked else " "), texts, line, width)
+
+    def cell(self, number: int, row: Any, placed: Placed) -> str:  # noqa: ARG002  for tables whose rows are not alike
+        """Return the text of a cell, as wide as its column."""
+        return cell_text(row, placed)
 
     def _strip(self, gutter: str, texts: Sequence[tuple[str, Style, Any]], line: Style, width: int) -> Strip:
         """Join cells into a line of exactly `width` cells; the blanks before a figure belong to the line."""
