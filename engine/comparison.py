@@ -39,7 +39,7 @@ class Row:
         effect: difference in standard deviations over users.
         users: how many have a value under both versions.
         users_needed: about how many would show this difference at 5 % with 80 % power.
-        better: which values are: "higher" or "lower".
+        better: which values are: "higher", "lower", or "nearer" where the two lie on both sides of the best value.
         winner: the better version where `p_adjusted` is below 0.05.
     """
 
@@ -60,8 +60,8 @@ class Row:
 
     @property
     def sign(self) -> int:
-        """1 where higher values are better, -1 where lower ones are."""
-        return 1 if self.better == "higher" else -1
+        """1 where higher values are better, -1 where lower ones are, 0 where neither is known to be."""
+        return {"higher": 1, "lower": -1}.get(self.better, 0)
 
 
 class Figures(NamedTuple):
@@ -214,12 +214,21 @@ def _row(found: Metric, sides: dict[str, Figures]) -> Row:
             effect=_known(pair.effect),
             users=pair.users,
             users_needed=pair.users_needed,
-            better=found.better,
+            better=_direction(found, pair.first, pair.second),
         )
     values = {name: _figure(found, side) for name, side in sides.items()}
     here, there = values[first], values[second]
     difference = None if here is None or there is None else here - there
-    return Row(key, first, second, values, difference, better=found.better)
+    return Row(key, first, second, values, difference, better=_direction(found, here, there))
+
+
+def _direction(found: Metric, here: float | None, there: float | None) -> str:
+    """Return whether higher or lower is better here; towards a target that depends on where the two figures lie."""
+    if found.better != "nearer" or here is None or there is None:
+        return found.better
+    if max(here, there) <= found.target:
+        return "higher"
+    return "lower" if min(here, there) >= found.target else "nearer"
 
 
 def _figure(found: Metric, side: Figures) -> float | None:
@@ -235,8 +244,8 @@ def _with_winners(rows: list[Row]) -> list[Row]:
     corrected = holm([np.nan if row.p is None else row.p for row in rows])
     marked = []
     for row, p in zip(rows, corrected, strict=True):
-        sure = p < SURE and row.difference is not None
-        winner = (row.first if row.sign * (row.difference or 0) > 0 else row.second) if sure else None
+        gain = row.sign * (row.difference or 0.0)
+        winner = (row.first if gain > 0 else row.second) if p < SURE and gain else None
         marked.append(replace(row, p_adjusted=_known(p), winner=winner))
     return marked
 

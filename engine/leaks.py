@@ -1,8 +1,10 @@
 """Test rows that a model has been trained on, or whose future it knows: figures on them would say nothing."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.data import NO_TIME, Interactions
 from engine.errors import LeakRefused
@@ -63,3 +65,26 @@ def refuse_future_training(train: Interactions, test: Interactions) -> None:
                 f"{late:,} of {len(train):,} training ratings are as late as the first test rating: its future",
                 hint="split by time: --split temporal",
             )
+
+
+def refuse_overtrained(trained: NDArray[np.integer[Any]], train: Interactions, test: Interactions, who: str) -> None:
+    """Refuse test rows of users of whom the model counted more training ratings than there are training rows.
+
+    What it counted besides are ratings that are not there any more, or the test rows themselves.
+
+    Args:
+        trained: (n_users,), training ratings of each user as the model counted them.
+        train: the rows that it may have been trained on.
+        test: the rows to measure on.
+        who: what was trained, for the message.
+
+    Raises:
+        LeakRefused: says how many of the test rows belong to such users.
+    """
+    doubtful = int((trained > train.user_counts)[test.user_index].sum())
+    if doubtful:
+        raise LeakRefused(
+            f"{who} was trained on more ratings than those that can be named, of users with {doubtful:,} of "
+            f"{len(test):,} test ratings: these may be among them",
+            hint="ratings were removed since it was trained, or it knows the test ratings; train anew, then measure",
+        )

@@ -12,6 +12,7 @@ import typer
 from recsys_tui import render
 from recsys_tui.commands import (
     browse,
+    comparing,
     data,
     demo,
     explaining,
@@ -24,6 +25,7 @@ from recsys_tui.commands import (
     training,
     tui,
     versions,
+    watching,
 )
 from recsys_tui.commands.root import Root, nearest
 from recsys_tui.session import Interrupted, Session
@@ -52,7 +54,9 @@ for group in (
     training,
     jobs,
     versions,
+    watching,
     measuring,
+    comparing,
     serving,
     explaining,
     rating,

@@ -11,8 +11,8 @@ from store.errors import NotFound, UsageRefused
 
 _BATCH = 100_000
 _FORMATS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
-_WHOLE = {"rank", "at", "users"}
-_FIGURES = {"rating", "score", "prediction", "lower", "upper", "value", "low", "high"}
+_WHOLE = {"rank", "at", "users", "first_rank", "second_rank"}
+_FIGURES = {"rating", "score", "prediction", "lower", "upper", "value", "low", "high", "overlap", "rbo"}
 
 
 def check_target(out: Path) -> None:

@@ -1,6 +1,6 @@
 """Answers for many users: streamed, with memory bounded by a byte budget whatever the number of users."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
@@ -36,14 +36,41 @@ def recommend_all(
     size = max(1, BYTE_BUDGET // (8 * max(1, n_items)))  # float32 scores, and as much again while they are ranked
     users = catalog.user_ids(services.database)
     while batch := list(islice(users, size)):
-        with thread_limit(1):  # many small products: threads would wait for one another longer than they work
-            views = [services.recommender.ladder.view(snapshot, user, remember=False) for user in batch]
-        for model, group in groupby(views, key=lambda view: view.model):
-            together = list(group)
-            scores = model.score_vectors(np.stack([view.vector for view in together]))  # (B, n_items)
-            if allowed is not None:
-                scores[:, ~allowed] = -np.inf
-            yield from _rows(together, scores, n, include_seen=include_seen)
+        for views, ranked, scores in ranked_lists(
+            services, snapshot, batch, n, allowed=allowed, include_seen=include_seen
+        ):
+            yield from _rows(views, ranked, scores)
+
+
+def ranked_lists(
+    services: "Services",
+    snapshot: Snapshot,
+    users: Sequence[str],
+    n: int,
+    *,
+    allowed: NDArray[np.bool_] | None = None,
+    include_seen: bool = False,
+) -> Iterator[tuple[list[View], NDArray[np.int32], NDArray[np.float32]]]:
+    """Yield (views (B), items (B, n), scores (B, n_items)) of neighbouring users who stand on rungs of one model.
+
+    Args:
+        services: have the users.
+        snapshot: the version that answers.
+        users: text ids; as many as there is room for the scores of.
+        n: length of the lists, padded with -1 where fewer items are left.
+        allowed: (n_items,), the items that may be in a list; None for all.
+        include_seen: rated items may be in it.
+    """
+    with thread_limit(1):  # many small products: threads would wait for one another longer than they work
+        views = [services.recommender.ladder.view(snapshot, user, remember=False) for user in users]
+    for model, group in groupby(views, key=lambda view: view.model):
+        together = list(group)
+        scores = model.score_vectors(np.stack([view.vector for view in together]))  # (B, n_items)
+        if allowed is not None:
+            scores[:, ~allowed] = -np.inf
+        seen = [view.items[:0] if include_seen else np.sort(view.items) for view in together]
+        indptr = np.concatenate([[0], np.cumsum([len(items) for items in seen])])
+        yield together, top_k_many(scores, n, indptr, np.concatenate(seen).astype(np.int64)), scores
 
 
 def predict_pairs(
@@ -89,11 +116,8 @@ def _told(recommender: Recommender, snapshot: Snapshot, view: View, positions: N
     return [replace(prediction, prediction=score) for prediction, score in zip(found, scores, strict=True)]
 
 
-def _rows(views: list[View], scores: NDArray[np.float32], n: int, *, include_seen: bool) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a batch of users whose scores are (B, n_items)."""
-    seen = [view.items[:0] if include_seen else np.sort(view.items) for view in views]
-    indptr = np.concatenate([[0], np.cumsum([len(items) for items in seen])])
-    ranked = top_k_many(scores, n, indptr, np.concatenate(seen).astype(np.int64))  # (B, n), -1 where nothing is left
+def _rows(views: list[View], ranked: NDArray[np.int32], scores: NDArray[np.float32]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a batch of users with lists (B, n), -1 where nothing is left, and scores (B, n_items)."""
     for row, view in enumerate(views):
         names = view.model.facts.items
         for rank, item in enumerate(ranked[row], 1):

@@ -10,7 +10,7 @@ from engine.comparison import Figures, Row, rows_of_pairs
 from engine.evaluation import evaluate
 from engine.metrics import DEFAULT, Metric, by_name, metric
 from engine.models import model_class
-from engine.services.heldout import HELD_OUT, PER_USER, aligned, held_out_of, measured, model_of, unseen
+from engine.services.heldout import HELD_OUT, PER_USER, aligned, held_out_of, measured, snapshot_of, unseen
 from engine.services.verdict import verdict_of
 from store.errors import DataRefused, UsageRefused
 from store.registry import ModelVersion
@@ -129,7 +129,7 @@ class ComparisonService:
         """Measure all versions on the rows of today that none of them has trained on."""
         services = self._services
         data = services.training.load_data()
-        models = {version.id: model_of(services, version) for version in versions}
+        models = {version.id: snapshot_of(services, version).model for version in versions}
         clean = np.ones(len(data), np.bool_)
         for version in versions:
             facts = models[version.id].facts

@@ -1,28 +1,39 @@
 """`EvaluationService`: metrics of a version on rows that it has not trained on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.data import NO_TIME, Interactions
-from engine.errors import DataTooSmall, GateRefused
+from engine.errors import DataTooSmall, LeakRefused
 from engine.evaluation import Report, evaluate
-from engine.intervals import bootstrap, interval
-from engine.metrics import DEFAULT, Metric, metric
-from engine.metrics.base import pair_keys
+from engine.leaks import refuse_future, refuse_overtrained
+from engine.metrics import DEFAULT
+from engine.metrics.base import contains, pair_keys
+from engine.metrics.rating import reliability
 from engine.models.base import TrainingFacts
-from engine.services.heldout import HELD_OUT, PER_USER, aligned, bundle_of, rows_of
+from engine.segments import segments
+from engine.services.heldout import HELD_OUT, PER_USER, aligned, bundle_of, held_out_of, measured, snapshot_of, unseen
 from engine.splits import split
+from store import ratings
 from store.errors import DataRefused
 from store.registry import ModelVersion
 
-__all__ = ["HELD_OUT", "PER_USER", "Difference", "Evaluated", "EvaluationService", "bundle_of"]
-
 if TYPE_CHECKING:
     from engine.services import Services
+
+__all__ = ["HELD_OUT", "PER_USER", "Evaluated", "EvaluationService", "OutsideRow", "bundle_of"]
+
+
+class OutsideRow(NamedTuple):
+    """A rating from outside the database; `at` in seconds since 1970 UTC, None where unknown."""
+
+    user: str
+    item: str
+    rating: float
+    at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -33,21 +44,35 @@ class Evaluated:
     protocol: dict[str, Any]
     report: Report
 
-
-@dataclass(frozen=True)
-class Difference:
-    """A metric of two versions on the same users, with the 95 % interval of first minus second."""
-
-    first: float
-    second: float
-    low: float
-    high: float
-    better_high: bool
-
-    @property
-    def better(self) -> bool:
-        """True where the whole interval lies on the side that is better."""
-        return self.low > 0 if self.better_high else self.high < 0
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain values under the names of the contract; a metric without an interval has None for both."""
+        report = self.report
+        counts = [value for name, value in report.metrics.items() if name in report.per_user]
+        return {
+            "version": self.version,
+            "protocol": self.protocol,
+            "users": report.n_users,
+            "excluded": max((value.users + value.excluded for value in counts), default=report.n_users)
+            - report.n_users,
+            "metrics": {
+                name: {"value": value.value, "low": value.low, "high": value.high}
+                for name, value in report.metrics.items()
+            },
+            "segments": [
+                {
+                    "by": part.by,
+                    "segment": part.name,
+                    "users": part.users,
+                    "rows": part.rows,
+                    "metrics": {
+                        name: dict(zip(("value", "low", "high"), figure, strict=True))
+                        for name, figure in part.metrics.items()
+                    },
+                }
+                for part in segments(report.evidence)
+            ],
+            "reliability": [found._asdict() for found in reliability(report.evidence)],
+        }
 
 
 class EvaluationService:
@@ -56,96 +81,77 @@ class EvaluationService:
     def __init__(self, services: "Services") -> None:
         self._services = services
 
-    def report(self, version: str = "active", *, metrics: tuple[str, ...] = DEFAULT) -> Evaluated:
+    def report(self, version: str = "active", *, metrics: Sequence[str] = DEFAULT) -> Evaluated:
         """Measure a version on its own held-out rows.
 
         Raises:
             DataRefused: it was fitted once more on all rows, these among them.
             NotFound: no such version.
             DataTooSmall: it holds no rows out (`--test 0`).
+            LeakRefused: it was trained on more than what it did not hold out.
         """
         found = self._services.registry.resolve(version)
-        snapshot = self._services.manager.snapshot(found.name)
-        train, test = self._rows(found)
-        return Evaluated(found.name, found.protocol, evaluate(snapshot.model, train, test, metrics=metrics))
+        model = snapshot_of(self._services, found).model
+        seen, held_out = self._rows(found, model.facts)
+        if found.training_data.get("revision") == ratings.revision(self._services.database):
+            refuse_overtrained(model.facts.user_counts, seen, held_out, found.name)
+        test, protocol = _sample(held_out, found.protocol)
+        return Evaluated(found.name, protocol, evaluate(model, seen, test, metrics=metrics))
 
-    def report_on(self, version: str, rows: Iterable[tuple[str, str, float]]) -> dict[str, Any]:
-        """Measure a version on ratings from outside the database, as (user, item, rating).
+    def report_on(self, version: str, rows: Iterable[OutsideRow], *, metrics: Sequence[str] = DEFAULT) -> Evaluated:
+        """Measure a version on ratings from outside the database.
 
         Raises:
-            DataRefused: a row is in the database, so that the version may have been trained on it.
+            LeakRefused: the version has, or may have, trained on some of them, or on what came after them.
             DataTooSmall: none of the rows has a user and an item of the version.
         """
-        snapshot = self._services.manager.snapshot(self._services.registry.resolve(version).name)
+        found = self._services.registry.resolve(version)
+        snapshot = snapshot_of(self._services, found)
         facts = snapshot.model.facts
-        test, unknown = _outside(rows, facts)
-        stored = aligned(self._services.training.load_data(), facts)
-        leaked = int(np.isin(pair_keys(test), pair_keys(stored)).sum())
+        outside, unknown = _outside(rows, facts)
+        data = self._services.training.load_data()
+        held_out = held_out_of(self._services.registry, found, facts)
+        trained = aligned(data.rows(~unseen(found, held_out, facts, data)), facts)
+        leaked = int(contains(pair_keys(trained), pair_keys(outside)).sum())
         if leaked:
-            raise DataRefused(
-                f"{leaked} of {len(test)} test ratings are in the database: {snapshot.version.name} may know them",
-                hint="test on ratings that were never imported",
+            raise LeakRefused(
+                f"{leaked:,} of {len(outside):,} test ratings are in the database, where {found.name} may have "
+                "trained on them",
+                hint="test on ratings that were never imported, or that the version held out",
             )
-        protocol = {"split": "outside", "test_rows": len(test), "unknown_rows": unknown}
-        return _plain(Evaluated(snapshot.version.name, protocol, evaluate(snapshot.model, stored, test)))
+        refuse_overtrained(facts.user_counts, trained, outside, found.name)
+        if "from" in found.protocol and not found.protocol.get("full"):
+            refuse_future(int(found.protocol["from"]), outside, found.name)
+        protocol = {"split": "outside", "test_rows": len(outside), "unknown_rows": unknown}
+        test, protocol = _sample(outside, protocol)
+        known = aligned(data, facts)
+        seen = known.rows(~contains(pair_keys(outside), pair_keys(known)))
+        calibration = snapshot.calibration
+        return Evaluated(
+            found.name, protocol, evaluate(snapshot.model, seen, test, metrics=metrics, calibration=calibration)
+        )
 
-    def report_split(self, version: str, how: str, test: float, seed: int) -> dict[str, Any]:
+    def report_split(
+        self, version: str, how: str, test: float, seed: int, *, metrics: Sequence[str] = DEFAULT
+    ) -> Evaluated:
         """Measure a version on the rows that another split of today's ratings holds out.
 
         Raises:
-            DataRefused: the version was trained on some of these rows.
+            LeakRefused: the version was trained on some of these rows.
         """
         found = self._services.registry.resolve(version)
-        seen, held_out = self._rows(found)
-        model = self._services.manager.snapshot(found.name).model
+        model = snapshot_of(self._services, found).model
+        seen, held_out = self._rows(found, model.facts)
         parts = split(aligned(self._services.training.load_data(), model.facts), how, test=test, seed=seed)
-        leaked = int((~np.isin(pair_keys(parts.test), pair_keys(held_out))).sum())
+        leaked = int((~contains(pair_keys(held_out), pair_keys(parts.test))).sum())
         own = found.protocol
         if leaked:
-            raise DataRefused(
-                f"{found.name} was trained on {leaked} of the {len(parts.test)} rows that this split holds out",
+            raise LeakRefused(
+                f"{found.name} was trained on {leaked:,} of the {len(parts.test):,} rows that this split holds out",
                 hint=f"its own split: --split {own['split']} --test {own['test']} --seed {own['seed']}; or train anew",
             )
-        return _plain(Evaluated(found.name, parts.protocol, evaluate(model, seen, parts.test)))
-
-    def paired(self, version: str, other: str, metric_name: str) -> Difference:
-        """Compare two versions by a metric on the same users: the difference of the first from the second.
-
-        Raises:
-            GateRefused: they were not measured on the same rows, or not by this metric.
-            SettingRefused: no such metric.
-        """
-        found = metric(metric_name)
-        first, second = (self._services.registry.resolve(name) for name in (version, other))
-        for key in ("split", "test", "seed"):
-            if first.protocol.get(key) != second.protocol.get(key):
-                raise GateRefused(
-                    f"{first.name} and {second.name} hold different rows out ({key})",
-                    hint=f"train both with the same --split, --test and --seed; {second.name} stays active",
-                )
-        terms = [self._terms(one, found) for one in (first, second)]
-        if not np.array_equal(terms[0][0], terms[1][0]):
-            raise GateRefused(
-                f"{first.name} and {second.name} were measured on other users",
-                hint=f"train the model of {second.name} again on today's ratings, then compare",
-            )
-        columns = [np.stack([one[side] for one in terms], axis=1) for side in (1, 2)]  # (U, 2) each
-        drawn = bootstrap(columns[0], columns[1], seed=0)
-        means = found.mean(*drawn)  # (draws, 2)
-        here = found.mean(columns[0].sum(axis=0), columns[1].sum(axis=0))
-        low, high = interval(means[:, 0] - means[:, 1])
-        return Difference(float(here[0]), float(here[1]), low, high, better_high=found.better == "higher")
-
-    def _terms(self, version: ModelVersion, found: Metric) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Return users and the terms of a metric by user, (U,) each, as kept with a version."""
-        if f"{PER_USER}.safetensors" not in version.files:
-            raise GateRefused(f"{version.name} has no figures by user", hint="train without --test 0")
-        arrays = self._services.registry.load(version, PER_USER).arrays
-        if found.key not in arrays:
-            kept = ", ".join(sorted(set(arrays) - {"users", "rows"}))
-            raise GateRefused(f"{version.name} was not measured by {found.key}", hint=f"figures by user: {kept}")
-        values, rows = arrays[found.key].astype(np.float64), arrays["rows"].astype(np.int64)
-        return arrays["users"], *found.terms(values, rows)
+        rows, protocol = _sample(parts.test, parts.protocol)
+        return Evaluated(found.name, protocol, evaluate(model, seen, rows, metrics=metrics))
 
     def calculate_rmse(self, version: str = "active") -> float:
         """Return the RMSE over all held-out rows, in rating units."""
@@ -163,25 +169,21 @@ class EvaluationService:
         """Return the share of the catalogue that occurs in somebody's best k."""
         return self._one(version, f"coverage@{k}")
 
-    def generate_report(self, version: str = "active") -> dict[str, Any]:
+    def generate_report(self, version: str = "active", *, metrics: Sequence[str] = DEFAULT) -> dict[str, Any]:
         """Return every metric with its interval, the protocol and the number of users, as plain values.
 
         A version that was fitted once more on all rows has seen its test rows: the figures of its first fit stand.
         """
         found = self._services.registry.resolve(version)
         if found.protocol.get("full") and found.metrics:
-            figures = {
-                name: {"value": row.value, "low": row.low, "high": row.high} for name, row in found.metrics.items()
-            }
-            protocol = found.protocol | {"measured": "on the first fit, without the test rows"}
-            users = max(row.users or 0 for row in found.metrics.values())
-            return {"version": found.name, "protocol": protocol, "users": users, "metrics": figures}
-        return _plain(self.report(version))
+            return _of_first_fit(found)
+        return self.report(version, metrics=metrics).plain()
 
     def _one(self, version: str, metric: str) -> float:
-        return self.report(version, metrics=(metric,)).report.metrics[metric].value
+        (value,) = self.report(version, metrics=(metric,)).report.metrics.values()
+        return value.value
 
-    def _rows(self, version: ModelVersion) -> tuple[Interactions, Interactions]:
+    def _rows(self, version: ModelVersion, facts: TrainingFacts) -> tuple[Interactions, Interactions]:
         """Return the rows that a version knows as seen, and those that it is tested on.
 
         The test rows are the ones kept with the version. Seen are all rows of the database but those: a rating that
@@ -192,43 +194,53 @@ class EvaluationService:
                 f"{version.name} was fitted on its test rows too (--full)",
                 hint=f"`recsys-tui models show {version.name}` has the figures of its first fit",
             )
-        if f"{HELD_OUT}.safetensors" not in version.files:
+        held_out = held_out_of(self._services.registry, version, facts)
+        if held_out is None:
             raise DataTooSmall(f"{version.name} holds no rows out", hint="train without --test 0, or pass --on FILE")
-        facts = self._services.manager.snapshot(version.name).model.facts
-        held_out = rows_of(self._services.registry.load(version, HELD_OUT), facts)
+        if "from" in version.protocol:
+            refuse_future(int(version.protocol["from"]), held_out, version.name)
         stored = aligned(self._services.training.load_data(), facts)
-        return stored.rows(~np.isin(pair_keys(stored), pair_keys(held_out))), held_out
+        return stored.rows(~contains(pair_keys(held_out), pair_keys(stored))), held_out
 
 
-def _outside(rows: Iterable[tuple[str, str, float]], facts: TrainingFacts) -> tuple[Interactions, int]:
+def _sample(test: Interactions, protocol: dict[str, Any]) -> tuple[Interactions, dict[str, Any]]:
+    """Return the rows of as many users as are measured, and the protocol, which says so and how items are ranked."""
+    rows = measured(test, int(protocol.get("seed", 0)))
+    drawn = {"measured_users": int(np.count_nonzero(rows.user_counts))} if len(rows) < len(test) else {}
+    return rows, protocol | {"candidates": "all unseen items"} | drawn
+
+
+def _of_first_fit(version: ModelVersion) -> dict[str, Any]:
+    """Return the report of a version whose model has since been fitted on all rows: the figures kept with it."""
+    figures = {name: {"value": row.value, "low": row.low, "high": row.high} for name, row in version.metrics.items()}
+    return {
+        "version": version.name,
+        "protocol": version.protocol | {"measured": "on the first fit, without the test rows"},
+        "users": max(row.users or 0 for row in version.metrics.values()),
+        "excluded": None,
+        "metrics": figures,
+        "segments": [],
+        "reliability": [],
+    }
+
+
+def _outside(rows: Iterable[OutsideRow], facts: TrainingFacts) -> tuple[Interactions, int]:
     """Return rows over the ids of a model, and how many have a user or an item that it does not know."""
-    found: dict[tuple[int, int], float] = {}
+    users, items = ({text: index for index, text in enumerate(ids.texts())} for ids in (facts.users, facts.items))
+    found: dict[tuple[int, int], OutsideRow] = {}
     unknown = 0
-    for user_text, item_text, rating in rows:
-        user, item = facts.users.index(user_text), facts.items.index(item_text)
+    for row in rows:
+        user, item = users.get(row.user), items.get(row.item)
         if user is None or item is None:
             unknown += 1
         else:
-            found[user, item] = rating
+            found[user, item] = row
     if not found:
         raise DataTooSmall("no test rating has a user and an item that the version knows", hint="check the ids")
-    pairs = np.array(sorted(found), np.int32)  # (n, 2)
-    ratings = np.array([found[user, item] for user, item in sorted(found)], np.float32)
-    times = np.full(len(ratings), NO_TIME)
+    ordered = sorted(found.items())
+    pairs = np.array([pair for pair, _ in ordered], np.int32)  # (n, 2)
+    values = np.array([row.rating for _, row in ordered], np.float32)
+    times = np.array([NO_TIME if row.at is None else int(row.at) for _, row in ordered], np.int64)
     return Interactions(
-        facts.users, facts.items, pairs[:, 0], pairs[:, 1], ratings, times, facts.scale, facts.features
+        facts.users, facts.items, pairs[:, 0], pairs[:, 1], values, times, facts.scale, facts.features
     ), unknown
-
-
-def _plain(measured: Evaluated) -> dict[str, Any]:
-    """Return a report as plain values under the names of the contract."""
-    figures = {
-        name: {"value": value.value, "low": value.low, "high": value.high}
-        for name, value in measured.report.metrics.items()
-    }
-    return {
-        "version": measured.version,
-        "protocol": measured.protocol,
-        "users": measured.report.n_users,
-        "metrics": figures,
-    }

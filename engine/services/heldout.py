@@ -13,8 +13,8 @@ from store.errors import Damaged
 from store.registry import ModelVersion, Registry
 
 if TYPE_CHECKING:
-    from engine.models.base import Model
     from engine.services import Services
+    from engine.services.manager import Snapshot
 
 HELD_OUT, PER_USER = "heldout", "peruser"
 MOST_USERS = 20_000
@@ -42,8 +42,8 @@ def rows_of(bundle: Bundle, facts: TrainingFacts) -> Interactions:
     )
 
 
-def model_of(services: "Services", version: ModelVersion) -> "Model":
-    """Return the model of just this version: figures are never another's, as answers of a damaged version are.
+def snapshot_of(services: "Services", version: ModelVersion) -> "Snapshot":
+    """Return a version as loaded: just this one, for figures are never another's, as answers of a damaged one are.
 
     Raises:
         Damaged: its files are not what was written.
@@ -51,7 +51,7 @@ def model_of(services: "Services", version: ModelVersion) -> "Model":
     snapshot = services.manager.snapshot(version.name)
     if snapshot.version.id != version.id:
         raise Damaged(snapshot.notes[0], hint=f"`recsys-tui models verify {version.name}` names the files")
-    return snapshot.model
+    return snapshot
 
 
 def held_out_of(registry: Registry, version: ModelVersion, facts: TrainingFacts) -> Interactions | None:

@@ -1,15 +1,23 @@
 """Commands on figures: evaluate, metrics."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from recsys_tui import render
 from recsys_tui.commands.options import VersionName
+from recsys_tui.protocols import protocol_words
 from recsys_tui.render import Column
-from recsys_tui.session import Session, command
+from recsys_tui.session import Columns, Session, command
 
-METRICS = typer.Typer(rich_markup_mode=None, help="What the figures mean.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from engine.services.evaluation import OutsideRow
+
+Metrics = Annotated[
+    list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric, such as ndcg@20; may be given again.")
+]
+METRICS = typer.Typer(rich_markup_mode=None, help="What the figures mean, and what they were.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +25,7 @@ def register(app: typer.Typer) -> None:
     command(app, "evaluate", lists=True)(evaluate)
     command(METRICS, "list", lists=True)(list_metrics)
     command(METRICS, "explain")(explain_metric)
+    command(METRICS, "history", lists=True)(history)
     app.add_typer(METRICS, name="metrics")
 
 
@@ -33,29 +42,76 @@ def evaluate(
     ] = None,
     test: Annotated[float, typer.Option(min=0.01, max=0.9, help="Share held out, with --split.")] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Seed, with --split.")] = 42,
+    metrics: Metrics = None,
+    by_segment: Annotated[bool, typer.Option("--segments", help="Show groups of users and items too.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--report", help="Write a report with plots: .md, .html or .json.")
+    ] = None,
 ) -> None:
     """Measure a version on held-out ratings.
 
     On its own held-out rows, on another split of today's ratings, or on a file; each figure with its 95% interval.
+    Every item that a user has not rated is a candidate.
 
     \b
     recsys-tui evaluate active
     recsys-tui evaluate v7 --on test.csv --json
-    See also: metrics explain
+    recsys-tui evaluate v7 --report v7.html
+    See also: metrics explain, compare
     """
-    service = session.services.evaluation
-    if on is not None:
-        report = service.report_on(name, _test_rows(on))
-    elif how is not None:
-        report = service.report_split(name, how, test, seed)
-    else:
-        report = service.generate_report(name)
+    if out is not None:
+        from recsys_tui.reports import check_report
+
+        check_report(out)
+    found = _measured(session, name, on, (how, test, seed), metrics)
+    if out is not None:
+        from engine.services.report import report_document
+        from recsys_tui.reports import write_report
+
+        write_report(out, report_document(session.services, found))
+        session.say(f"written: {out}")
     if session.as_json:
-        session.document(report)
+        session.document(found)
         return
-    rows = [{"metric": metric} | figures for metric, figures in report["metrics"].items()]
-    session.say(f"{report['version']} on {report['users']:,} users: {protocol_words(report['protocol'])}")
-    session.rows(rows, ["metric", "value", Column("low", "95% low"), Column("high", "95% high")])
+    left_out = f", {found['excluded']:,} without held-out ratings left out" if found["excluded"] else ""
+    session.say(f"{found['version']} on {found['users']:,} users{left_out}: {protocol_words(found['protocol'])}")
+    if session.as_table or not by_segment:
+        rows = [{"metric": metric} | figures for metric, figures in found["metrics"].items()]
+        session.rows(rows, ["metric", "value", Column("low", "95% low"), Column("high", "95% high")])
+    if by_segment:
+        if session.as_table:
+            session.gap()
+        _show_segments(session, found["segments"])
+
+
+def _show_segments(session: Session, segments: list[dict[str, Any]]) -> None:
+    """Show a row a group, with the metrics that say most."""
+    rows = [
+        {name: part[name] for name in ("by", "segment", "users", "rows")}
+        | {metric: figure["value"] for metric, figure in part["metrics"].items()}
+        for part in segments
+    ]
+    columns: Columns = ["by", Column("segment", grows=True), "users", "rows", "ndcg@10", "recall@10"]
+    session.rows(
+        rows,
+        [*columns, Column("hit_rate@10", spare=True), "rmse"],
+        empty="no groups: only the figures of the first fit are kept of a version that was fitted on all rows",
+    )
+
+
+def _measured(
+    session: Session, name: str, on: Path | None, anew: tuple[str | None, float, int], metrics: list[str] | None
+) -> dict[str, Any]:
+    """Return the figures of a version in plain values, on the rows asked for."""
+    from engine.metrics import DEFAULT, by_name
+
+    service, how = session.services.evaluation, anew[0]
+    chosen = tuple(by_name(metrics or DEFAULT))
+    if on is not None:
+        return service.report_on(name, _test_rows(on), metrics=chosen).plain()
+    if how is not None:
+        return service.report_split(name, how, anew[1], anew[2], metrics=chosen).plain()
+    return service.generate_report(name, metrics=chosen)
 
 
 def list_metrics(session: Session) -> None:
@@ -80,6 +136,49 @@ def explain_metric(session: Session, name: Annotated[str, typer.Argument(metavar
     session.document({"metric": name} | found, title=name, shown=shown)
 
 
+def history(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="[METRIC]", help="Of one metric; of all without it.")] = "",
+) -> None:
+    """Show the figures of all versions, oldest first.
+
+    Figures of different splits are of different rows: they do not compare.
+
+    \b
+    recsys-tui metrics history ndcg@10
+    recsys-tui metrics history rmse --format csv
+    See also: compare, export metrics
+    """
+    from engine.metrics import metric
+
+    key = metric(name).key if name else ""
+    rows = [
+        {
+            "version": version.name,
+            "model": version.model_type,
+            "trained_at": render.iso(version.trained_at),
+            "split": version.protocol.get("split"),
+            "metric": metric_name,
+            **row._asdict(),
+        }
+        for version in reversed(session.services.registry.versions())
+        for metric_name, row in sorted(version.metrics.items())
+        if key in ("", metric_name)
+    ]
+    columns: Columns = [
+        "version",
+        "model",
+        Column("trained_at", "trained (UTC)", show=render.minute, spare=True),
+        Column("split", spare=True),
+        "metric",
+        "value",
+        Column("low", "95% low"),
+        Column("high", "95% high"),
+        Column("users", spare=True),
+    ]
+    session.rows(rows, columns, empty=f"no version has {key or 'figures'} yet: recsys-tui train mf")
+
+
 def _definitions() -> list[dict[str, Any]]:
     from engine.metrics import METRICS, metric
 
@@ -88,18 +187,19 @@ def _definitions() -> list[dict[str, Any]]:
 
 def _definition(found: Any) -> dict[str, Any]:
     return {
+        "better": found.aim,
         "sentence": found.sentence,
-        "better": found.better,
         "formula": found.formula,
         "source": found.source,
         "empty_case": found.empty_case,
     }
 
 
-def _test_rows(path: Path) -> list[tuple[str, str, float]]:
+def _test_rows(path: Path) -> list["OutsideRow"]:
     """Read ratings with the importers, by way of a database that is thrown away."""
     import tempfile
 
+    from engine.services.evaluation import OutsideRow
     from store import ratings
     from store.database import Database
     from store.importers.pipeline import import_source
@@ -107,17 +207,5 @@ def _test_rows(path: Path) -> list[tuple[str, str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         database = Database(Path(folder) / "test-rows.db")
         import_source(database, str(path))
-        return [(row.user, row.item, row.rating) for row in ratings.all_rows(database)]
-
-
-def protocol_words(protocol: dict[str, Any]) -> str:
-    """Say in words which rows a version was measured on."""
-    if protocol["split"] == "outside":
-        return (
-            f"{protocol['test_rows']:,} ratings of a file, {protocol['unknown_rows']:,} more of unknown users or items"
-        )
-    if not protocol.get("test_rows"):
-        return "not measured: no rows were held out"
-    share = f"{protocol['split']}, {protocol['test']:.0%}, seed {protocol['seed']}"
-    words = f"{protocol['test_rows']:,} rows held out ({share})"
-    return words + (", then fitted on all" if protocol.get("full") else "")
+        rows = ratings.all_rows(database)
+        return [OutsideRow(row.user, row.item, row.rating, row.at) for row in rows if row.rating is not None]

@@ -9,7 +9,7 @@ import typer.core
 SECTIONS = {
     "Data": ("init", "import", "imports", "stats", "export", "backup", "restore"),
     "Training": ("train", "jobs"),
-    "Versions": ("models", "evaluate", "metrics"),
+    "Versions": ("models", "monitor", "evaluate", "compare", "diff", "metrics"),
     "Answers": ("recommend", "predict", "explain", "similar", "rate"),
     "Browsing": ("users", "items"),
     "This machine": ("tui", "demo", "doctor", "config", "keys", "tty-reset"),

@@ -1,0 +1,19 @@
+"""In words: on which rows a version was measured."""
+
+from typing import Any
+
+
+def protocol_words(protocol: dict[str, Any]) -> str:
+    """Say in words which rows a version was measured on."""
+    if protocol["split"] == "outside":
+        words = (
+            f"{protocol['test_rows']:,} ratings of a file, {protocol['unknown_rows']:,} more of unknown users or items"
+        )
+    elif not protocol.get("test_rows"):
+        return "not measured: no rows were held out"
+    else:
+        share = f"{protocol['split']}, {protocol['test']:.0%}, seed {protocol['seed']}"
+        words = f"{protocol['test_rows']:,} rows held out ({share})"
+    if drawn := protocol.get("measured_users"):
+        words += f", {drawn:,} users of them drawn"
+    return words + (", then fitted on all" if protocol.get("full") else "")
