@@ -109,6 +109,9 @@ EVERYWHERE = (
         footer=False,
     ),
     Action("app.export", "e", "Export", "Write the table shown to a CSV or NDJSON file.", "{listing}", footer=False),
+    Action(
+        "app.zoom", "z", "Zoom", "Give the pane with the focus the whole screen, or back.", "{listing}", footer=False
+    ),
     Action("app.refresh", "r", "Refresh", "Read everything shown again.", "{listing}", footer=False),
     Action(
         "app.pause", "p", "Pause", "Hold the screen still while the database changes.", "tui --paused", footer=False

@@ -174,7 +174,7 @@ class RecsysApp(Around):
         self.trouble, first = None, not self.seen_store
         self.seen_store = True
         for screen in self._places_made():
-            screen.take_state(message.state, message.kinds)
+            screen.take_changes(message.kinds)
         if not first:
             self._tell_endings(before, message.state)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import App
 from textual.screen import Screen
+from textual.widget import Widget
 
 from recsys_tui import clipboard, render
 from recsys_tui.actions import EVERYWHERE, Action
@@ -17,6 +18,7 @@ from recsys_tui.ui_state import state_file
 if TYPE_CHECKING:
     from recsys_tui.app import Options
     from recsys_tui.ui_state import UiState
+    from store.journal import Job
 
 WELCOME = "Everything here has a command that does the same: the palette (:) shows it, y copies it."
 
@@ -108,6 +110,55 @@ class Around(App[int]):
         groups = [(f"On {place.NAME.title()}", place.ACTIONS), ("Everywhere", EVERYWHERE)]
         self.push_screen(Help(f"help: {place.NAME.title()}", about, groups, self.keys))
 
+    # --- runs, on Train and on Jobs -------------------------------------------------------------------------------
+
+    def look_now(self) -> None:
+        """Look at the database without waiting for the next turn."""
+        raise NotImplementedError
+
+    def tell_started(self, job: int) -> None:
+        """Tell that a run was started, and that it needs nobody to watch it."""
+        self.toast(f"job {job} runs in a process of its own: it goes on when you leave")
+        self.look_now()
+
+    async def follow(self, job: int) -> None:
+        """Show the curves of a run on Train."""
+        from recsys_tui.screens.train import Train
+
+        await self.switch_mode("train")
+        if isinstance(self.screen, Train):
+            self.screen.follow(job)
+
+    def stop_job(self, place: Place, job: "Job") -> None:
+        """Stop a run, after a question."""
+        if job.ended:
+            self.toast(f"job {job.id} is {job.state}: there is nothing to stop", severity="warning")
+            return
+
+        def stopping(now: "Job") -> None:
+            self.toast(f"job {now.id} is {now.state}" if now.ended else f"job {now.id} stops after this epoch")
+            self.look_now()
+
+        place.confirm(
+            f"Stop job {job.id} ({job.model})?",
+            lambda: place.ask("cancel", lambda services: services.journal.request_cancel(job.id), stopping),
+            detail="It stops after the epoch it is in and keeps a checkpoint: R goes on from there.",
+        )
+
+    def resume_job(self, place: Place, job: "Job") -> None:
+        """Go on with a run from its checkpoint, as a new job."""
+
+        def work(services: Any) -> int:
+            from engine.services.request import TrainingRequest
+            from recsys_tui.commands.runs import submit_run
+
+            return submit_run(services, TrainingRequest(""), job.id, origin="tui")
+
+        def failed(error: Exception) -> None:
+            self.toast(f"{error}; {getattr(error, 'hint', '')}", severity="error")
+
+        place.ask("submit", work, self.tell_started, failed)
+
     # --- taking things out ----------------------------------------------------------------------------------------
 
     def action_copy(self) -> None:
@@ -175,6 +226,16 @@ class Around(App[int]):
         self.place().ask("screenshot", write, self.toast, failed, offline=True)
 
     # --- how it looks ---------------------------------------------------------------------------------------------
+
+    def action_zoom(self) -> None:
+        """Give the pane with the focus the whole screen, or all panes their places again."""
+        if self.screen.maximized is not None:
+            self.screen.minimize()
+        elif self.focused is not None:
+            around = (node for node in self.focused.ancestors_with_self if isinstance(node, Widget))
+            panes = [node for node in around if node.has_class("pane")]
+            if panes:
+                self.screen.maximize(panes[0], container=False)
 
     def action_theme(self) -> None:
         """Choose the colours."""

@@ -80,9 +80,13 @@ class Place(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.state = StoreState()
         self._pending: set[str] = set(ALL_KINDS)
         self._tickets: dict[str, Ticket] = {}
+
+    @property
+    def state(self) -> StoreState:
+        """What the polling knows of the database."""
+        return self.ui.state
 
     @property
     def ui(self) -> "RecsysApp":
@@ -186,9 +190,8 @@ class Place(Screen[None]):
             return None
         return True
 
-    def take_state(self, state: StoreState, kinds: frozenset[str]) -> None:
-        """Take what the polling found; the place looks at once if it is shown, else when it is."""
-        self.state = state
+    def take_changes(self, kinds: frozenset[str]) -> None:
+        """Take note of what changed; the place looks at once if it is shown, else when it is."""
         self._pending |= kinds
         if self.is_current:
             self._catch_up()
@@ -201,12 +204,12 @@ class Place(Screen[None]):
     def on_screen_resume(self) -> None:
         """Show what changed while another place was shown."""
         self.ui.kept.set("app.place", self.NAME)
-        self._catch_up()
+        self.call_after_refresh(self._catch_up)  # the first time its widgets are still being made
 
     def _catch_up(self) -> None:
         if not self.is_mounted or not self.query(Header):
             return
-        self.query_one(Header).state = self.state
+        self.query_one(Header).state = self.state if self.ui.seen_store else None
         self.query_one(TooSmall).tell(run_in_short(self.state))
         self.take_trouble(self.ui.trouble)
         if self._pending and self.ui.trouble is None and self.ui.seen_store:

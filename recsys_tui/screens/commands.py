@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -102,10 +103,8 @@ class RunCommand(ModalScreen[None]):
         )
 
 
-def shown_lines(text: str) -> object:
+def shown_lines(text: str) -> Content:
     """Return output line by line: line ends are the program's own, whatever else is in the lines is made safe."""
-    from textual.content import Content
-
     return Content("\n").join([shown(line) for line in text[:_LONGEST].split("\n")])
 
 

@@ -1,16 +1,206 @@
-"""Jobs."""
+"""Jobs: every run, whoever started it, how it ended and why."""
 
+from typing import TYPE_CHECKING, Any
+
+from textual import on
 from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.widgets import Static
 
+from recsys_tui import render
+from recsys_tui.actions import Action
+from recsys_tui.commands.jobs import event_line
+from recsys_tui.commands.runs import job_facts
+from recsys_tui.render import Column
+from recsys_tui.render.formats import to_json
 from recsys_tui.screens.base import Place
+from recsys_tui.screens.prompt import Prompt
+from recsys_tui.screens.runs import MARKS, short_minute
+from recsys_tui.screens.versionwords import facts_lines, heading, joined
+from recsys_tui.widgets.columns import Field
+from recsys_tui.widgets.text import shown
+from recsys_tui.widgets.virtual_table import VirtualTable
+
+if TYPE_CHECKING:
+    from engine.services import Services
+    from store.journal import Event, Job
+
+EMPTY = "no job yet: 1 Train starts one, and so does `recsys-tui train` in a shell or in cron"
+COLUMNS = (
+    Field("job", "job", width=5, align="right"),
+    Field("model", "model", width=12),
+    Field("shown_state", "state", width=11),
+    Field("origin", "by", width=5),
+    Field("created_at", "started", width=11, show=short_minute),
+    Field("seconds", "took", width=8, align="right", show=render.duration),
+    Field("version", "made", width=6),
+    Field("exit_code", "exit", width=4, align="right", spare=True, show=render.plainly),
+    Field("error", "reason", width=6, grows=True, show=lambda text: text or ""),
+)
+_MOST = 500
 
 
 class Jobs(Place):
-    """Jobs."""
+    """See every run of any origin, its state, how long it took, why it ended, and its log."""
 
     NAME = "jobs"
+    HELP_TEXT = (
+        "Every training, whether started here, by a command or by a schedule. A run whose process is gone without a "
+        "word is lost: R goes on from its last checkpoint. enter follows a run on Train."
+    )
+    ACTIONS = (
+        Action("jobs.follow", "enter", "Follow", "Show its curves on Train.", "jobs attach {job}"),
+        Action("jobs.stop", "x", "Stop", "Stop this run after its epoch.", "jobs cancel {job}", writes=True),
+        Action("jobs.resume", "R", "Resume", "Go on from its checkpoint.", "train --resume {job}", writes=True),
+        Action("jobs.filter", "slash", "Filter", "Show only runs with these words.", "jobs list"),
+        Action("jobs.log", "l", "Log", "Show or hide the log.", "jobs tail {job}"),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._jobs: tuple[Job, ...] = ()
+        self._words = ""
+        self._events: tuple[int, list[Event]] = (0, [])
 
     def body(self) -> ComposeResult:
-        """Yield the widgets."""
-        yield Static("…", classes="pane")
+        """Yield the runs, and the facts and the log of the one under the cursor."""
+        with Vertical(id="jobs-pane", classes="pane"):
+            yield VirtualTable(COLUMNS, empty=EMPTY, key="job", id="jobs")
+        with Vertical(id="job-pane", classes="pane"), VerticalScroll(id="job-scroll"):
+            yield Static(id="job")
+
+    def on_mount(self) -> None:
+        """Stand in the list."""
+        self.query_one("#job-pane").display = self.remembered("log", default=True)
+        self.query_one(VirtualTable).focus()
+
+    # --- showing --------------------------------------------------------------------------------------------------
+
+    def look(self, kinds: frozenset[str]) -> None:
+        """Show the runs; those beyond the newest, which the polling has, are read here."""
+        if "jobs" in kinds:
+            self.ask("jobs", lambda services: tuple(services.journal.recent(_MOST)), self._took)
+
+    def _took(self, jobs: tuple["Job", ...]) -> None:
+        self._jobs = jobs
+        table = self.query_one(VirtualTable)
+        at = table.current["job"] if table.current else None
+        rows = self._rows()
+        table.empty = f"nothing matches {self._words}: / changes the filter" if self._words else EMPTY
+        table.show(rows, cursor=next((k for k, row in enumerate(rows) if row["job"] == at), 0))
+        pane = self.query_one("#jobs-pane", Vertical)
+        pane.border_title = f"jobs {len(rows)}" + (f" of {len(jobs)}" if self._words else "")
+        pane.border_subtitle = f"/{render.safe(self._words)}" if self._words else ""
+
+    def _rows(self) -> list[dict[str, Any]]:
+        words = self._words.casefold().split()
+        rows = [job_facts(job) | {"shown_state": MARKS.get(job.state, "") + job.state} for job in self._jobs]
+        return [row for row in rows if all(word in " ".join(map(str, row.values())).casefold() for word in words)]
+
+    @on(VirtualTable.Highlighted, "#jobs")
+    def describe(self) -> None:
+        """Read the events of the run under the cursor."""
+        job = self._job()
+        if job is None:
+            self._show(None, [])
+            return
+        number = job.id
+        seen = self._events[1] if self._events[0] == number else []
+
+        def work(services: "Services") -> tuple[int, list["Event"]]:
+            return number, seen + services.journal.events(number, seen[-1].seq if seen else 0)
+
+        self.ask("events", work, self._read)
+
+    def _read(self, found: tuple[int, list["Event"]]) -> None:
+        self._events = found
+        self._show(self._job(), found[1])
+
+    def _show(self, job: "Job | None", events: list["Event"]) -> None:
+        pane = self.query_one("#job-pane", Vertical)
+        pane.border_title = f"job {job.id} {render.safe(job.model)}, {job.state}" if job else "no job"
+        self.query_one("#job", Static).update(_described(job, events) if job else shown(EMPTY, "$text-muted"))
+
+    def _job(self) -> "Job | None":
+        row = self.query_one(VirtualTable).current
+        return next((job for job in self._jobs if row and job.id == row["job"]), None)
+
+    # --- words ----------------------------------------------------------------------------------------------------
+
+    def selected(self) -> dict[str, str]:
+        """Return the run under the cursor."""
+        job = self._job()
+        words = {"listing": "jobs list"}
+        return words | {"job": str(job.id), "show": f"jobs show {job.id}"} if job else words
+
+    def copies(self) -> dict[str, str]:
+        """Offer the run under the cursor, and its log."""
+        job = self._job()
+        if job is None:
+            return {}
+        facts = job_facts(job)
+        return {
+            "row": "\t".join(str(facts.get(column.key) or "") for column in COLUMNS),
+            "JSON": to_json(facts | {"request": job.request}),
+            "log": "\n".join(map(_line, self._events[1])),
+        }
+
+    def table(self) -> tuple[list[Column | str], list[dict[str, Any]]]:
+        """Return the runs shown."""
+        return [column for column in COLUMNS if column.key != "shown_state"] + ["state", "hint"], self._rows()
+
+    # --- what is done ---------------------------------------------------------------------------------------------
+
+    @on(VirtualTable.Chosen, "#jobs")
+    async def action_follow(self) -> None:
+        """Follow the run under the cursor on Train."""
+        if job := self._job():
+            await self.ui.follow(job.id)
+
+    def action_stop(self) -> None:
+        """Stop the run under the cursor, after a question."""
+        if job := self._job():
+            self.ui.stop_job(self, job)
+
+    def action_resume(self) -> None:
+        """Go on with the run under the cursor from its checkpoint."""
+        if job := self._job():
+            self.ui.resume_job(self, job)
+
+    def action_filter(self) -> None:
+        """Ask for words."""
+
+        def take(words: str | None) -> None:
+            if words is not None:
+                self._words = words.strip()
+                self._took(self._jobs)
+
+        question = "Words of model, state, origin or reason; empty shows all:"
+        self.app.push_screen(Prompt("filter", question, self._words), take)
+
+    def action_log(self) -> None:
+        """Show or hide facts and log."""
+        pane = self.query_one("#job-pane")
+        pane.display = not pane.display
+        self.remember("log", pane.display)
+
+
+def _described(job: "Job", events: list["Event"]) -> Content:
+    asked = {key: value for key, value in job.request.items() if value not in ("", None, {}, 0, False, [])}
+    asked |= asked.pop("settings", {})
+    facts = {
+        "started": f"{render.when(job.started_at)} UTC by {job.origin}" + (f", process {job.pid}" if job.pid else ""),
+        "ended": f"{render.when(job.finished_at)} UTC, exit {job.exit_code}" if job.ended else "not yet",
+        "asked for": ", ".join(f"{key} {render.plainly(value)}" for key, value in asked.items() if key != "model"),
+    }
+    if job.error:
+        facts["reason"] = job.error
+    if job.hint:
+        facts["what to do"] = job.hint
+    log = joined(shown(_line(event)) for event in events) if events else shown("nothing was logged", "$text-muted")
+    return joined([facts_lines(facts), heading("log"), log])
+
+
+def _line(event: "Event") -> str:
+    return f"{render.when(event.at)[11:]}  {event_line({'kind': event.kind} | event.data)}"

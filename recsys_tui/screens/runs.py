@@ -11,19 +11,26 @@ if TYPE_CHECKING:
     from recsys_tui.stream import StoreState
     from store.journal import Job
 
-_MARKS = {"running": "● ", "queued": "○ ", "done": "✓ ", "failed": "! ", "lost": "! ", "cancelled": "× "}
+
+def short_minute(text: str | None) -> str:
+    """Return a time of `render.iso` as day and minute: the year stands in the details."""
+    return render.minute(text)[5:] if text else render.minute(text)
+
+
+MARKS = {"running": "● ", "queued": "○ ", "done": "✓ ", "failed": "! ", "lost": "! ", "cancelled": "× "}
+"""What stands before a state, so that colour is not needed to see it."""
 
 RUN_COLUMNS = (
-    Field("job", "run", align="right", width=4),
+    Field("job", "job", align="right", width=4),
     Field("model", "model", width=12),
     Field("state", "state", width=11),
-    Field("epoch", "epoch", width=7, align="right"),
+    Field("epoch", "epoch", width=6, align="right"),
     Field("loss", "loss", width=7, align="right", spare=True),
     Field("ndcg@10", "ndcg@10", width=7, align="right"),
     Field("rmse", "rmse", width=7, align="right"),
     Field("version", "version", width=7, spare=True),
     Field("origin", "by", width=5, spare=True),
-    Field("created_at", "started", width=16, show=render.minute),
+    Field("created_at", "started", width=11, show=short_minute),
 )
 
 
@@ -34,7 +41,7 @@ def run_row(job: "Job", state: "StoreState", view: "RunView | None") -> dict[str
     metrics = version.metrics if version else {}
     latest = view.latest() if view else []
     return facts | {
-        "state": _MARKS.get(job.state, "") + job.state,
+        "state": MARKS.get(job.state, "") + job.state,
         "epoch": f"{view.number}/{view.of}" if view and view.of else "",
         "loss": latest[0][1] if latest else None,
         "ndcg@10": metrics["ndcg@10"].value if "ndcg@10" in metrics else None,

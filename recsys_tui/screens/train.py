@@ -30,9 +30,9 @@ class Train(Place):
 
     NAME = "train"
     HELP_TEXT = (
-        "Start a training with t and watch its curves. Every run has a process of its own: it goes on when this program "
-        "is left, and is found here again. The list holds the runs of commands and schedules too; enter follows one, "
-        "space lays its curves over those of the one that is followed."
+        "Start a training with t and watch its curves. Every run has a process of its own: it goes on when this "
+        "program is left, and is found here again. The list holds the runs of commands and schedules too; enter "
+        "follows one, space lays its curves over those of the one that is followed."
     )
     ACTIONS = (
         Action("train.new", "t", "Train", "Start a new training.", "train {model}", writes=True),
@@ -50,7 +50,7 @@ class Train(Place):
         self._views: dict[int, RunView] = {}
         self._followed: int | None = None
         self._memory: int | None = None
-        self._logged = (0, 0)
+        self._logged = (0, 0.0)
 
     def body(self) -> ComposeResult:
         """Yield the state of the run, its curves, the runs and the log."""
@@ -59,7 +59,7 @@ class Train(Place):
             with Vertical(id="curves-pane", classes="pane"):
                 yield Curves(empty=EMPTY, id="curves")
             with Vertical(id="log-pane", classes="pane"):
-                yield RichLog(id="log", markup=False, max_lines=400, wrap=True)
+                yield RichLog(id="log", markup=False, max_lines=400, wrap=True, min_width=20)
         with Vertical(id="runs-pane", classes="pane"):
             yield VirtualTable(RUN_COLUMNS, empty="no runs yet", key="job", id="runs")
 
@@ -201,8 +201,7 @@ class Train(Place):
     def _follow_new(self, job: int | None) -> None:
         if job is not None:
             self._followed = job
-            self.toast(f"job {job} runs in a process of its own: it goes on when you leave")
-            self.ui.look_now()
+            self.ui.tell_started(job)
 
     @on(VirtualTable.Chosen, "#runs")
     def choose(self, message: VirtualTable.Chosen) -> None:
@@ -237,38 +236,17 @@ class Train(Place):
 
     def action_stop(self) -> None:
         """Stop the run under the cursor, after a question."""
-        row = self.query_one("#runs", VirtualTable).current
-        job = self._job(row["job"]) if row else None
-        if job is None or job.ended:
-            self.toast("this run has ended: there is nothing to stop", severity="warning")
-            return
-        number = job.id
-        self.confirm(
-            f"Stop job {number} ({job.model})?",
-            lambda: self.ask("cancel", lambda services: services.journal.request_cancel(number), self._stopping),
-            detail="It stops after the epoch it is in and keeps a checkpoint: R goes on from there.",
-        )
-
-    def _stopping(self, job: "Job") -> None:
-        self.toast(f"job {job.id} stops after this epoch" if not job.ended else f"job {job.id} is {job.state}")
-        self.ui.look_now()
+        if job := self._under_cursor():
+            self.ui.stop_job(self, job)
 
     def action_resume(self) -> None:
         """Go on with the run under the cursor from its checkpoint."""
-        from engine.services.request import TrainingRequest
-        from recsys_tui.commands.runs import submit_run
+        if job := self._under_cursor():
+            self.ui.resume_job(self, job)
 
+    def _under_cursor(self) -> "Job | None":
         row = self.query_one("#runs", VirtualTable).current
-        if not row:
-            self.toast("no run is selected", severity="warning")
-            return
-        number = row["job"]
-        self.ask(
-            "submit",
-            lambda services: submit_run(services, TrainingRequest(""), number, origin="tui"),
-            self._follow_new,
-            lambda error: self.toast(f"{error}; {getattr(error, 'hint', '')}", severity="error"),
-        )
+        return self._job(row["job"]) if row else None
 
     def action_log_axis(self) -> None:
         """Draw the losses on the other axis."""
