@@ -223,6 +223,16 @@ def genres_of(database: Database, items: Sequence[str]) -> Genres:
     return Genres(matrix, names, years)
 
 
+def item_texts(database: Database, items: Sequence[int]) -> list[tuple[int, str]]:
+    """Return (dense id, text id) of items by dense id; those that are unknown are missing from the result."""
+    found: list[tuple[int, str]] = []
+    with database.read() as db:
+        for start in range(0, len(items), _CHUNK):
+            part = items[start : start + _CHUNK]
+            found += db.execute(f"SELECT id, item FROM items WHERE id IN ({','.join('?' * len(part))})", part)
+    return found
+
+
 def item_keys(database: Database) -> list[tuple[int, str]]:
     """Return (dense id, text id) of every item: what a loaded model needs to read histories by dense id."""
     with database.read() as db:

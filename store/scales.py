@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 STARS = (0.5, 5.0)
 _USUAL = ((0.0, 5.0), (1.0, 7.0), (0.0, 10.0), (0.0, 100.0), (-10.0, 10.0))
 _ENOUGH = 0.8  # of the ratings in the first block
+_HALF = 0.5
 
 
 class StoredScale(NamedTuple):
@@ -46,6 +47,13 @@ class Acceptance:
 
     scale: StoredScale
     stated: bool
+
+    def takes_step(self, value: float) -> bool:
+        """Tell whether a value fits the steps; half ones stay welcome unless whole ones were stated."""
+        low, high, step = self.scale
+        if step is None:
+            return True
+        return StoredScale(low, high, step if self.stated else min(step, _HALF)).is_step(value)
 
 
 def read_scale(db: Connection) -> Acceptance | None:

@@ -4,6 +4,7 @@ The stored vector, where it covers the user's whole history; a vector folded in 
 genres of what they rated or say they like; popularity. Every answer names its rung.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from engine.services.manager import Snapshot
 from engine.services.memory import Memory, Moment
 from store import catalog, ratings, vectors
 from store.database import Database
+
+log = logging.getLogger(__name__)
 
 STORED, FOLD_IN, CONTENT, POPULARITY = "stored", "fold-in", "content", "popularity"
 _VIEWS = 20_000  # users remembered; about 3 KB each
@@ -107,7 +110,11 @@ class Ladder:
             return STORED, model, model.user_vector(index)
         if key is not None and len(items) and isinstance(model, FoldsIn):
             live = vectors.get(self._database, snapshot.version.id, key[0], key[1])
-            return FOLD_IN, model, live if live is not None else model.fold_in(items, given)
+            try:
+                return FOLD_IN, model, live if live is not None else model.fold_in(items, given)
+            except (ArithmeticError, ValueError):  # LinAlgError among them
+                log.exception("user %r cannot be folded in: their genres answer", user)
+                return CONTENT, snapshot.content, snapshot.content.fold_in(items, given)
         if prefer:
             return CONTENT, snapshot.content, snapshot.content.preferences(dict.fromkeys(prefer, 1.0))
         return POPULARITY, snapshot.popular, snapshot.popular.cold_vector()

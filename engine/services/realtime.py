@@ -1,20 +1,20 @@
 """`RealtimeLearner`: a rating is durable first, then folded into the user's vector; the next list reflects it."""
 
-import logging
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.models.base import FoldsIn, RefitsItems
-from store import catalog, evidence, ratings, vectors
+from engine.services.folding import Folding, folded, history
+from engine.services.group_commit import GroupCommit
+from store import catalog, evidence, vectors
 from store import errors as store_errors
+from store.writes import Entry, Put
 
 if TYPE_CHECKING:
     from engine.services import Services
-
-log = logging.getLogger(__name__)
 
 _RATERS = 10_000  # of an item that is brought up to date: the latest ones
 
@@ -43,22 +43,43 @@ class Rated:
 
 
 class RealtimeLearner:
-    """Takes ratings one by one. A failed fold-in is logged and never blocks the rating."""
+    """Takes ratings one by one or many at once, from any number of threads; other processes may do the same.
+
+    A rating is on the disk before its caller goes on: the transaction has ended with fsync (see `GroupCommit`). Then it
+    is in the vector, folded in from the whole stored history. A failed fold-in is logged and never blocks the rating.
+    """
 
     def __init__(self, services: "Services") -> None:
         self._services = services
         self._database = services.database
-        self.failures = 0
+        self._folding = Folding(services.database, services.registry, services.manager)
+        self._commits = GroupCommit(services.database, self._folding)
 
-    def rate(self, user: str, item: str, value: float, *, now: float | None = None) -> Rated:
-        """Store a rating, fold it in, and say what it changed.
+    @property
+    def failures(self) -> int:
+        """How often a vector was not brought up to date."""
+        return self._folding.failures
+
+    def record(self, user: str, item: str, value: float | None, *, at: float | None = None) -> Put:
+        """Store a rating, or take it back by None, and fold it in: what many clients at once do, quick and quiet.
+
+        Args:
+            user: text id, created where unknown.
+            item: text id, in the catalogue.
+            value: on the scale.
+            at: when it was given, in seconds since 1970; None for now.
 
         Raises:
-            NotFound: unknown item.
+            NotFound: unknown item, or no rating to take back.
             DataRefused: the value is outside the scale or between its steps.
+            Busy, NoSpace: nothing is stored.
         """
+        return self._commits.submit([Entry(user, item, value, None if at is None else int(at))])[0]
+
+    def rate(self, user: str, item: str, value: float, *, now: float | None = None) -> Rated:
+        """Store a rating, fold it in, and say what it changed; errors as in `record`."""
         before = self._best(user)
-        put = ratings.put(self._database, user, item, value, now=now or time.time())
+        put = self.record(user, item, value, at=now)
         return self._after(user, item, value, put.previous, before)
 
     def unrate(self, user: str, item: str) -> Rated:
@@ -68,8 +89,19 @@ class RealtimeLearner:
             NotFound: there is no such rating.
         """
         before = self._best(user)
-        previous = ratings.remove(self._database, user, item)
-        return self._after(user, item, None, previous, before)
+        put = self.record(user, item, None)
+        return self._after(user, item, None, put.previous, before)
+
+    def apply_updates(self, updates: Sequence[tuple[str, str, float]]) -> int:
+        """Store many ratings, all or none, and fold each touched user in once; return the number given."""
+        if updates:
+            self._commits.submit([Entry(*update) for update in updates])
+            self.flush()
+        return len(updates)
+
+    def flush(self) -> None:
+        """Wait until the vectors of all ratings so far are where other processes find them."""
+        self._commits.flush()
 
     def update_user_embedding(self, user: str, *, version: str = "active") -> bool:
         """Fold the user's whole stored history into their vector under a version; False where the model cannot.
@@ -77,14 +109,14 @@ class RealtimeLearner:
         Two processes at once lose nothing: each computes from a history and its revision, and the newer revision stays.
         """
         snapshot = self._services.manager.snapshot(version)
-        key = catalog.user_key(self._database, user)
-        if key is None or not isinstance(snapshot.model, FoldsIn):
+        if not isinstance(snapshot.model, FoldsIn):
             return False
-        history = ratings.history(self._database, user)
-        positions = np.array([snapshot.position(row.item_id, row.item) for row in history], np.int64)
-        values = np.array([row.rating for row in history], np.float32)
-        vector = snapshot.model.fold_in(positions[positions >= 0], values[positions >= 0])
-        vectors.put(self._database, snapshot.version.id, key[0], key[1], vector)
+        with self._database.write():  # revision and history belong together
+            key = catalog.user_key(self._database, user)
+            if key is None:
+                return False
+            vector = folded(snapshot, history(self._database, snapshot, user, key[0]))
+            vectors.put(self._database, snapshot.version.id, key[0], key[1], vector)
         return True
 
     def update_movie_embedding(self, item: str, *, version: str = "active") -> bool:
@@ -110,34 +142,17 @@ class RealtimeLearner:
         self._services.manager.put_in_place(replace(snapshot, model=model.refitted(position, own, given)))
         return True
 
-    def apply_updates(self, updates: list[tuple[str, str, float]]) -> int:
-        """Store many ratings in one transaction, then fold each touched user in once; return the number stored."""
-        ratings.put_many(self._database, [ratings.Entry(*update) for update in updates], now=time.time())
-        for user in dict.fromkeys(user for user, _, _ in updates):
-            self._fold_in_quietly(user)
-        return len(updates)
-
     def _after(
         self, user: str, item: str, value: float | None, previous: float | None, before: list[str] | None
     ) -> Rated:
-        self._fold_in_quietly(user)
         after = self._best(user)
+        self.flush()
         if before is None or after is None:
             return Rated(user, item, value, True, previous, None, False)
         entered = tuple(entry for entry in after if entry not in before)
         left = tuple(entry for entry in before if entry not in after)
         version = self._services.registry.resolve("active").name
         return Rated(user, item, value, True, previous, version, before != after, entered, left)
-
-    def _fold_in_quietly(self, user: str) -> None:
-        """Bring the vector up to date; whatever goes wrong is logged and counted, since the rating is already safe."""
-        try:
-            self.update_user_embedding(user)
-        except store_errors.NotFound:
-            return  # no version is active yet: nothing to bring up to date
-        except Exception:
-            self.failures += 1
-            log.exception("the vector of user %r was not brought up to date", user)
 
     def _best(self, user: str) -> list[str] | None:
         """Return the user's best ten now, or None where no version can say."""

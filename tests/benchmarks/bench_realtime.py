@@ -43,8 +43,7 @@ def _clients(services: Services, pairs: list[tuple[str, str]], n_clients: int, s
         while time.perf_counter() < until:
             user, item = pairs[rng.integers(len(pairs))]
             began = time.perf_counter()
-            ratings.put(services.database, user, item, float(rng.integers(1, 11)) / 2, now=time.time())
-            services.realtime.update_user_embedding(user)
+            services.realtime.record(user, item, float(rng.integers(1, 11)) / 2)
             taken.append(time.perf_counter() - began)
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(n_clients)]

@@ -1,0 +1,103 @@
+"""Bringing the vectors of users up to date with their ratings: reading in the writer's transaction, sums after it."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.models.base import FoldsIn
+from engine.services.manager import MLModelManager, Snapshot
+from store import errors, ratings
+from store.catalog import item_texts
+from store.database import Database
+from store.registry import Registry
+from store.vectors import Kept
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class History:
+    """What a version knows of a user's ratings: dense indices of its items (k,) and ratings (k,)."""
+
+    user: str
+    user_id: int
+    items: NDArray[np.int64]
+    ratings: NDArray[np.float32]
+
+
+class Folding:
+    """Folds whole stored histories into vectors of the active version. A user that fails is logged and counted.
+
+    Attributes:
+        failures: users whose vector could not be brought up to date. Their list is still right: who asks for it next
+            finds no vector of their present ratings, and folds them in.
+    """
+
+    def __init__(self, database: Database, registry: Registry, manager: MLModelManager) -> None:
+        self._database = database
+        self._registry = registry
+        self._manager = manager
+        self._snapshot: Snapshot | None = None
+        self.failures = 0
+
+    def look(self) -> None:
+        """Take the version that is active now; call it outside of transactions, since it may have to be loaded."""
+        try:
+            active = self._registry.active()
+            if self._snapshot is None or self._snapshot.version.id != active:
+                self._snapshot = self._manager.snapshot()
+        except errors.NotFound:
+            self._snapshot = None  # no version is active yet: nothing to bring up to date
+        except Exception:
+            self._snapshot = None
+            self.failures += 1
+            log.exception("the active version cannot be used, and no vector brought up to date")
+
+    def read(self, touched: dict[str, int], revision: int) -> Callable[[], list[Kept]]:
+        """Read the histories of users, by text and dense id, in the transaction that wrote the revision.
+
+        Returns what makes their vectors, for another thread, without the database.
+        """
+        snapshot = self._snapshot
+        if snapshot is None or not isinstance(snapshot.model, FoldsIn):
+            return list
+        histories = [history(self._database, snapshot, user, user_id) for user, user_id in touched.items()]
+        return lambda: self._fold(snapshot, histories, revision)
+
+    def _fold(self, snapshot: Snapshot, histories: Iterable[History], revision: int) -> list[Kept]:
+        vectors = []
+        for one in histories:
+            try:
+                vectors.append(Kept(snapshot.version.id, one.user_id, revision, folded(snapshot, one)))
+            except Exception:
+                self.failures += 1
+                log.exception("the vector of user %r was not brought up to date", one.user)
+        return vectors
+
+
+def history(database: Database, snapshot: Snapshot, user: str, user_id: int) -> History:
+    """Read all ratings of a user that a version can use."""
+    rows = ratings.pairs(database, user_id)
+    known = snapshot.positions
+    missing = [item for item, _ in rows if item not in known]
+    for item, text in item_texts(database, missing):
+        snapshot.position(item, text)
+    positions = np.array([known.get(item, -1) for item, _ in rows], np.int64)
+    values = np.array([rating for _, rating in rows], np.float32)
+    return History(user, user_id, positions[positions >= 0], values[positions >= 0])
+
+
+def folded(snapshot: Snapshot, one: History) -> NDArray[np.float32]:
+    """Return the vector (d,) of a user with this history.
+
+    Raises:
+        ArithmeticError: it is not finite.
+    """
+    assert isinstance(snapshot.model, FoldsIn)  # noqa: S101  asked before the history was read
+    vector = snapshot.model.fold_in(one.items, one.ratings)
+    if not np.isfinite(vector).all():
+        raise ArithmeticError("the vector is not finite")
+    return vector
