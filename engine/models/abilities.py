@@ -29,6 +29,21 @@ class Contributions(NamedTuple):
     score: float
     method: str
 
+    @classmethod
+    def additive(
+        cls,
+        baselines: NDArray[np.floating[Any]],
+        items: NDArray[np.integer[Any]],
+        amounts: NDArray[np.floating[Any]],
+    ) -> "list[Contributions]":
+        """Return the parts of m scores, from baselines (m,) and amounts (k, m) that sum to them."""
+        exact = amounts.astype(np.float64, copy=False)
+        scores = (baselines + exact.sum(axis=0)).tolist()
+        return [
+            cls(baseline, items, exact[:, place], scores[place], "additive")
+            for place, baseline in enumerate(baselines.tolist())
+        ]
+
 
 @runtime_checkable
 class FoldsIn(Protocol):
@@ -53,9 +68,15 @@ class Explains(Protocol):
     """A model that can take a score apart by the user's own ratings."""
 
     def contributions(
-        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int
-    ) -> Contributions:
-        """Return what each rating of the history adds to the score of `item` for a user with that history."""
+        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]]
+    ) -> list[Contributions]:
+        """Return, for each of the items `targets`, what each rating of the history adds to its score.
+
+        Args:
+            items: (k,), the history, dense indices.
+            ratings: (k,), its ratings.
+            targets: (m,), dense indices; what is common to them is solved for once.
+        """
         ...
 
 

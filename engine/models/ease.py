@@ -161,13 +161,12 @@ class Ease(Model):
         return scores
 
     def contributions(
-        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int
-    ) -> Contributions:
-        """Return what each rating adds to the score of an item: amount_j = x_j B_ji, which sum to it exactly."""
-        baseline = float(self.offsets[item])
-        weights = self.between.towards(item, items)
-        amounts = history_confidences(self.config.confidence, ratings, self.facts.scale) * weights
-        return Contributions(baseline, items, amounts, baseline + float(amounts.sum()), "additive")
+        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]]
+    ) -> list[Contributions]:
+        """Return what each rating adds to the score of items: amount_j = x_j B_ji, which sum to it exactly."""
+        given = history_confidences(self.config.confidence, ratings, self.facts.scale).astype(np.float64)
+        amounts = given[:, None] * self.between.towards(targets, items)
+        return Contributions.additive(self.offsets[targets], items, amounts)
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Return the weights between items, and the histories."""

@@ -25,8 +25,8 @@ class ItemWeights(Protocol):
         """Return X B for sparse histories X, (len(X), n_items)."""
         ...
 
-    def towards(self, item: int, items: Items) -> NDArray[np.float64]:
-        """Return B_ji of the given items j towards one item i, (len(items),)."""
+    def towards(self, targets: Items, items: Items) -> NDArray[np.float64]:
+        """Return B_ji of the given items j towards the items i, (len(items), len(targets))."""
         ...
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -71,12 +71,17 @@ class SparseWeights:
         scores: NDArray[np.float32] = (histories @ between).toarray()
         return scores
 
-    def towards(self, item: int, items: Items) -> NDArray[np.float64]:
-        """Return B_ji of the given items j towards one item i, (len(items),)."""
+    def towards(self, targets: Items, items: Items) -> NDArray[np.float64]:
+        """Return B_ji of the given items j towards the items i, (len(items), len(targets))."""
         places, lengths = self._places(items)
-        there = self.others[places] == item
-        owners = np.repeat(np.arange(len(items)), lengths)[there]
-        return np.bincount(owners, self.weights[places[there]], len(items)).astype(np.float64)
+        column = np.full(len(self.starts) - 1, -1, np.int32)
+        column[targets] = np.arange(len(targets), dtype=np.int32)
+        leads_to = column[self.others[places]]  # -1 for those that lead elsewhere
+        there = np.flatnonzero(leads_to >= 0)
+        owners = np.searchsorted(np.cumsum(lengths), there, "right")
+        found = np.zeros((len(items), len(targets)))
+        found[owners, leads_to[there]] = self.weights[places[there]]
+        return found
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the three arrays by name."""
@@ -122,10 +127,10 @@ class FactorWeights:
         scores *= self.gains
         return scores
 
-    def towards(self, item: int, items: Items) -> NDArray[np.float64]:
-        """Return B_ji of the given items j towards one item i, (len(items),)."""
-        products = self.factors[items].astype(np.float64) @ self.factors[item]
-        return np.where(items == item, 0.0, products * self.gains[item])
+    def towards(self, targets: Items, items: Items) -> NDArray[np.float64]:
+        """Return B_ji of the given items j towards the items i, (len(items), len(targets))."""
+        products = self.factors[items].astype(np.float64) @ self.factors[targets].T * self.gains[targets]
+        return np.where(np.equal.outer(items, targets), 0.0, products)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return both arrays by name."""

@@ -85,21 +85,20 @@ class LinearModel(Model):
         return np.linalg.solve(system, right).astype(np.float32)
 
     def contributions(
-        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int
-    ) -> Contributions:
-        """Return what each rating adds to the score of an item: z_i · A⁻¹ (z_j (r_j - offset_j) + ridge · y_j / √n).
+        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]]
+    ) -> list[Contributions]:
+        """Return what each rating adds to the score of items: z_i · A⁻¹ (z_j (r_j - offset_j) + ridge · y_j / √n).
 
         Exact: offset_i + Σ_j amount_j is the score of the folded-in vector.
         """
-        baseline = float(self.offsets[item])
         if not len(items):
-            return Contributions(baseline, items, np.zeros(0), baseline, "additive")
+            return Contributions.additive(self.offsets[targets], items, np.zeros((0, len(targets))))
         system, known = self._normal_equations(items)
-        towards = np.linalg.solve(system, self.design[item].astype(np.float64))  # A⁻¹ z_i, (d,)
-        amounts = (known @ towards) * self._residuals(items, ratings)  # (k,)
+        towards = np.linalg.solve(system, self.design[targets].T.astype(np.float64))  # A⁻¹ z_i, (d, m)
+        amounts = (known @ towards) * self._residuals(items, ratings)[:, None]  # (k, m)
         if self.implied is not None:
-            amounts += self.implied[items].astype(np.float64) @ (self.ridge * towards) / len(items) ** 0.5
-        return Contributions(baseline, items, amounts, baseline + float(amounts.sum()), "additive")
+            amounts += self.implied[items].astype(np.float64) @ (self.ridge[:, None] * towards) / len(items) ** 0.5
+        return Contributions.additive(self.offsets[targets], items, amounts)
 
     def refitted(self, item: int, vectors: NDArray[np.float32], ratings: NDArray[np.floating[Any]]) -> Self:
         """Return a copy in which one item follows its ratings, the users held fixed; a few ratings move it little.

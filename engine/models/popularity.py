@@ -81,12 +81,11 @@ class Popularity(Model):
         return means
 
     def contributions(
-        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int
-    ) -> Contributions:
-        """Return the score as a baseline: none of it comes from the user's ratings."""
+        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]]
+    ) -> list[Contributions]:
+        """Return the scores as baselines: none of them comes from the user's ratings."""
         del items, ratings
-        score = float(self._scores[item])
-        return Contributions(score, np.zeros(0, np.int32), np.zeros(0), score, "additive")
+        return Contributions.additive(self._scores[targets], np.zeros(0, np.int32), np.zeros((0, len(targets))))
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Return nothing: all that popularity knows are the facts."""

@@ -151,23 +151,22 @@ class SampledModel(LinearModel):
         return vector
 
     def contributions(
-        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int
-    ) -> Contributions:
-        """Return what each rating adds to the score of an item, by its value and by its having been given.
+        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]]
+    ) -> list[Contributions]:
+        """Return what each rating adds to the score of items, by its value and by its having been given.
 
         Exact: x_s is a sum over ratings, μ_s + Σ_j A_s⁻¹ (Λ_s y_sj / √n + τ_s z_j (t_j - z_j · μ_s)).
         """
-        baseline = float(self.offsets[item])
+        amounts = np.zeros((len(items), len(targets)))
         if not len(items):
-            return Contributions(baseline, items, np.zeros(0), baseline, "additive")
-        weights = self.projection.astype(np.float64) @ self.design[item].astype(np.float64)
-        amounts = np.zeros(len(items))
-        turns = np.split(weights, len(self.samples))
+            return Contributions.additive(self.offsets[targets], items, amounts)
+        weights = self.projection.astype(np.float64) @ self.design[targets].T.astype(np.float64)
+        turns = np.split(weights, len(self.samples))  # (k, m) each
         for sample, turn, given in zip(self.samples, turns, self._given(items, ratings), strict=True):
             system, known, left, implied = given
             along = np.linalg.solve(system, turn)
-            amounts += implied @ (sample.precision @ along) + sample.noise_precision * left * (known @ along)
-        return Contributions(baseline, items, amounts, baseline + float(amounts.sum()), "additive")
+            amounts += implied @ (sample.precision @ along) + sample.noise_precision * left[:, None] * (known @ along)
+        return Contributions.additive(self.offsets[targets], items, amounts)
 
     def _given(
         self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]

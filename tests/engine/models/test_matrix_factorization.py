@@ -154,7 +154,7 @@ def test_with_features_too_vectors_fold_in_and_contributions_are_exact(tastes, s
         history = train.history(user)
         vector = model.fold_in(*history)
         np.testing.assert_allclose(vector, model.user_vector(user), atol=2e-5)
-        parts = model.contributions(*history, 11)
+        parts = model.contributions(*history, np.array([11]))[0]
         assert parts.baseline + parts.amounts.sum() == pytest.approx(float(model.scores(vector)[11]), abs=1e-5)
 
 
