@@ -16,6 +16,7 @@ from recsys_tui.commands import (
     data,
     demo,
     explaining,
+    imported,
     imports,
     jobs,
     machine,
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 for group in (
     data,
+    imported,
     imports,
     training,
     jobs,

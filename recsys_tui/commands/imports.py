@@ -1,4 +1,4 @@
-"""Commands that bring ratings in: import, imports."""
+"""The command that brings ratings in: import."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -11,25 +11,17 @@ from recsys_tui import render
 from recsys_tui.addresses import full_address, is_address
 from recsys_tui.commands.options import pairs, seconds
 from recsys_tui.progress import Line
-from recsys_tui.render import Column
-from recsys_tui.session import Columns, Session, command
-
-IMPORTS = typer.Typer(rich_markup_mode=None, help="What each import did.", no_args_is_help=True)
+from recsys_tui.session import Session, command
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     command(app, "import")(import_)
-    command(IMPORTS, "list", lists=True)(list_imports)
-    command(IMPORTS, "show")(show_import)
-    app.add_typer(IMPORTS, name="imports")
 
 
 def import_(
     session: Session,
-    source: Annotated[
-        str, typer.Argument(help="A file, a folder, mongodb://HOST/DATABASE, or -.")
-    ] = "",
+    source: Annotated[str, typer.Argument(help="A file, a folder, mongodb://HOST/DATABASE, or -.")] = "",
     *,
     source_format: Annotated[
         Literal["auto", "csv", "movielens", "jsonl", "parquet", "sqlite", "mongodb"],
@@ -50,13 +42,9 @@ def import_(
     items_collection: Annotated[str, typer.Option("--items-collection", help="MongoDB: the one of titles.")] = "",
     items_map: Annotated[list[str], typer.Option("--items-map", help="item=…,title=…,genres=…,year=…")] = [],  # noqa: B006
     query: Annotated[str, typer.Option("--query", help="MongoDB: only documents that match, as JSON.")] = "",
-    since_last: Annotated[
-        bool, typer.Option("--since-last", help="MongoDB: only what is new.")
-    ] = False,
+    since_last: Annotated[bool, typer.Option("--since-last", help="MongoDB: only what is new.")] = False,
     uri_file: Annotated[Path | None, typer.Option("--uri-file", help="MongoDB: a file with the address.")] = None,
-    read_preference: Annotated[
-        str, typer.Option("--read-preference", help="MongoDB: which member to read.")
-    ] = "",
+    read_preference: Annotated[str, typer.Option("--read-preference", help="MongoDB: which member to read.")] = "",
     timeout: Annotated[str, typer.Option("--timeout", help="MongoDB: how long to wait for the server.")] = "10s",
 ) -> None:
     """Import a file, a folder or a MongoDB collection of ratings.
@@ -101,62 +89,12 @@ def import_(
     )
     line.end()
     session.document(
-        _import_facts(result), title="would import" if dry_run else "imported", shown=_result_for_people(result)
+        import_facts(result), title="would import" if dry_run else "imported", shown=result_for_people(result)
     )
     if result.rejected and not dry_run:
         session.say(
             f"{result.rejected:,} rows were kept aside: `recsys-tui imports show {result.import_id}` lists them"
         )
-
-
-def list_imports(session: Session) -> None:
-    """List what was imported, newest first.
-
-    \b
-    recsys-tui imports list
-    """
-    from store.imports import list_imports as recent
-
-    columns: Columns = [
-        Column("import_id", "import"),
-        Column("source", grows=True),
-        "state",
-        "read",
-        "stored",
-        "rejected",
-        Column("updated", spare=True),
-        Column("unchanged", spare=True),
-        Column("format", spare=True),
-        Column("started_at", "started (UTC)", show=render.minute, spare=True),
-    ]
-    rows = [_imported(row) for row in recent(session.services.database)]
-    session.rows(rows, columns, empty="nothing imported yet: recsys-tui import FILE")
-
-
-def show_import(
-    session: Session,
-    number: Annotated[int, typer.Argument(help="Number of the import.")],
-    *,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="How many of the rejected rows to show.")] = 20,
-) -> None:
-    """Show one import, and the rows that it kept aside.
-
-    \b
-    recsys-tui imports show 3 --limit 100
-    """
-    from store.imports import get_import, quarantined
-
-    database = session.services.database
-    facts = _imported(get_import(database, number))
-    rejected = [row._asdict() for row in quarantined(database, number, limit=limit)]
-    if session.as_json:
-        session.document(facts | {"quarantine_rows": rejected})
-        return
-    session.document(facts, title=f"import {number}", shown=_import_for_people(facts))
-    if rejected:
-        session.gap()
-        columns: Columns = [Column("source", "file"), "line", "reason", Column("raw", "row", grows=True)]
-        session.rows(rejected, columns)
 
 
 def _scale(text: str) -> tuple[float, float, float | None] | None:
@@ -178,13 +116,14 @@ def _scale(text: str) -> tuple[float, float, float | None] | None:
 def _opened(session: Session, importer: Any) -> None:
     """Show which fields were guessed from samples, before anything is read."""
     if guessed := getattr(importer, "guessed", ()):
-        columns = _columns({role: importer.mapping[role] for role in guessed})
-        session.say(f"fields by their names in the first documents: {columns}; --map states others")
+        names = mapped({role: importer.mapping[role] for role in guessed})
+        session.say(f"fields by their names in the first documents: {names}; --map states others")
     for note in getattr(importer, "notes", ()):
         session.say(note)
 
 
-def _import_facts(result: Any) -> dict[str, Any]:
+def import_facts(result: Any) -> dict[str, Any]:
+    """Return what an import did, as --json shows it."""
     from dataclasses import asdict
 
     scale = result.scale
@@ -192,43 +131,28 @@ def _import_facts(result: Any) -> dict[str, Any]:
     return asdict(result) | {"scale": shown}
 
 
-def _imported(row: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = row._asdict()
-    return facts | {"started_at": render.iso(row.started_at), "finished_at": render.iso(row.finished_at)}
-
-
-def _result_for_people(result: Any) -> dict[str, Any]:
+def result_for_people(result: Any) -> dict[str, Any]:
+    """Return what an import did, as a terminal shows it."""
     shown = {} if result.import_id is None else {"import": result.import_id}
-    shown |= {"read": f"{result.read:,} rows, as {result.format}", "columns": _columns(result.mapping)}
-    shown |= _counts(vars(result), ("stored", "updated", "unchanged", "duplicates", "rejected"))
-    shown |= _reasons(result.reasons)
-    shown |= _counts(vars(result), ("users", "items"))
+    shown |= {"read": f"{result.read:,} rows, as {result.format}", "columns": mapped(result.mapping)}
+    shown |= counts(vars(result), ("stored", "updated", "unchanged", "duplicates", "rejected"))
+    shown |= reasons(result.reasons)
+    shown |= counts(vars(result), ("users", "items"))
     if result.scale is not None:
         shown["scale"] = str(result.scale)
     return shown | {"took": render.duration(result.seconds)}
 
 
-def _import_for_people(facts: dict[str, Any]) -> dict[str, Any]:
-    shown = {
-        "source": facts["source"],
-        "state": facts["state"],
-        "started": f"{render.minute(facts['started_at'])} UTC",
-        "read": f"{facts['read']:,} rows, as {facts['format']}",
-        "columns": _columns(facts["options"].get("mapping") or {}),
-    }
-    shown |= _counts(facts, ("stored", "updated", "unchanged", "rejected"))
-    shown |= _reasons(facts["reasons"])
-    return shown | ({"error": facts["error"]} if facts["error"] else {})
-
-
-def _counts(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+def counts(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """Return some counts, to be read."""
     return {name: f"{facts[name]:,}" for name in names}
 
 
-def _reasons(reasons: Mapping[str, int]) -> dict[str, str]:
+def reasons(reasons: Mapping[str, int]) -> dict[str, str]:
     """Return why rows were rejected, to stand indented under their number."""
     return {f"  {reason}": f"{count:,}" for reason, count in reasons.items()}
 
 
-def _columns(mapping: Mapping[str, str]) -> str:
+def mapped(mapping: Mapping[str, str]) -> str:
+    """Return which column is what, in one line."""
     return ", ".join(role if role == column else f"{role} = {column}" for role, column in mapping.items()) or "-"

@@ -8,8 +8,9 @@ from contextlib import closing
 import numpy as np
 
 from store import errors
+from store.formulas import EXPORTED, unguarded
 from store.importers.arrow_rows import CleanBlocks, Table
-from store.importers.base import Batch, Fault, Title
+from store.importers.base import Batch, Fault, Numbers, Texts, Title
 from store.importers.columns import check_mapping
 from store.importers.dialect import Dialect, detect
 from store.importers.records import Incomplete, Record, records
@@ -50,7 +51,7 @@ class CsvImporter:
             for block, parsed, final in blocks:
                 for batch in reader.batches(block, final=final, parsed=parsed):
                     rows += len(batch)
-                    yield batch
+                    yield _unguarded(batch) if self.dialect.names in EXPORTED else batch
         if not rows:
             raise errors.DataRefused(f"{self.file} has a header and no rows", hint="is the export complete?")
 
@@ -73,6 +74,15 @@ class CsvImporter:
     def titles(self) -> Iterator[Title]:
         """Yield nothing: a table of ratings has no titles."""
         yield from ()
+
+
+def _unguarded(batch: Batch) -> Batch:
+    """Take the quotes away that our own exports put before what a spreadsheet would run."""
+    batch.users, batch.items = (
+        ids if isinstance(ids, Numbers) else Texts(ids.codes, [unguarded(text) for text in ids.texts])
+        for ids in (batch.users, batch.items)
+    )
+    return batch
 
 
 class BlockReader:

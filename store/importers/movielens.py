@@ -1,4 +1,7 @@
-"""A folder of MovieLens files: ratings.csv, ratings.dat or u.data, with the titles that lie beside it."""
+"""A folder of MovieLens files: ratings.csv, ratings.dat or u.data, with the titles that lie beside it.
+
+The titles may also be `items.csv`, as `export items` writes it.
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +11,7 @@ from store import errors
 from store.importers.base import Batch, Title
 from store.importers.delimited import CsvImporter
 from store.importers.source import Source
-from store.importers.titles import read_titles
+from store.importers.titles import ITEMS, read_titles
 
 _RATINGS = ("ratings.csv", "ratings.dat", "u.data")
 _TITLES = {"ratings.csv": "movies.csv", "ratings.dat": "movies.dat", "u.data": "u.item"}
@@ -28,11 +31,11 @@ class MovieLensImporter:
                 f"{source.text} has no ratings; looked for {', '.join(_RATINGS)}, each also with .gz",
                 hint="pass the unpacked folder of a MovieLens data set, or one file",
             )
-        self._titles = _first(source.path, (_TITLES[ratings.name.removesuffix(".gz")], *_TITLES.values()))
+        self._titles = _first(source.path, (_TITLES[ratings.name.removesuffix(".gz")], *_TITLES.values(), ITEMS))
         ratings_file = Source(ratings)
         self._csv = CsvImporter(ratings_file, mapping)
         source.follow(ratings_file)
-        self.mapping = self._csv.mapping
+        self.mapping, self.dialect = self._csv.mapping, self._csv.dialect
         self.file = ratings.name
 
     @staticmethod

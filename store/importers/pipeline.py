@@ -15,10 +15,12 @@ from store.database import Database
 from store.duplicates import check_policy
 from store.importers import importer_class, recognise
 from store.importers.base import Importer, Resumes
+from store.importers.delimited import CsvImporter
+from store.importers.movielens import MovieLensImporter
 from store.importers.progress import Progress, Reporter
 from store.importers.run import ImportRun
 from store.importers.source import ReadOptions, Source
-from store.imports import last_read, note_reads
+from store.imports import last_read, note_layout, note_reads
 from store.migrations import migrate, schema_version
 from store.scales import StoredScale, check_stated
 
@@ -117,6 +119,8 @@ def import_source(
             run.rehearse(stated, strict=strict)
         else:
             run.perform(stated, strict=strict, source=found.text, format_name=name)
+        if run.outcome.get("rejected") and not dry_run and isinstance(importer, CsvImporter | MovieLensImporter):
+            note_layout(database, run.outcome["import_id"], importer.dialect.delimiter, importer.dialect.columns)
         if isinstance(importer, Resumes):
             _note(database, importer, run.outcome.get("import_id"), found.options.query)
     return ImportResult(

@@ -1,0 +1,241 @@
+"""Undoing an import: its ratings go, what they replaced comes back, also where later imports came on top.
+
+A pair's history is a chain: each import that changed it keeps in `replaced` what was there before. Undoing import n
+takes its link out: where n's value stands, the value before n returns; where a later import replaced it, that import's
+kept value becomes the one before n. Items of the catalogue have the same chain in `replaced_items`. A rating that a
+person has changed since by `rate` stays.
+"""
+
+import json
+import time
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from store import errors
+from store.database import Connection, Database
+from store.imports import Import, get_import
+from store.processes import is_running
+from store.ratings import bump
+from store.scales import Acceptance, StoredScale, accepted, read_scale, shown, write_scale
+
+
+class Undoing(NamedTuple):
+    """What undoing an import does.
+
+    Attributes:
+        import_id: the import.
+        removed: ratings that it brought and that go.
+        restored: ratings that return to the value before it.
+        kept: ratings of it that were changed or taken away since, and are left alone.
+        users, items: those it created and nobody else has rated since.
+        titles: other items whose title, year or genres return to what they were.
+        versions: names of versions that were trained on its ratings.
+        later: imports since that found some of their ratings stored already: what they have in common with this one
+            goes, and importing them again brings it back.
+    """
+
+    import_id: int
+    removed: int
+    restored: int
+    kept: int
+    users: int
+    items: int
+    titles: int
+    versions: list[str]
+    later: list[int]
+
+
+class _Extent(NamedTuple):
+    """How far the store went: last ids, revision of the data, and the scale as (low, high, step, stated) or None."""
+
+    users: int
+    items: int
+    revision: int
+    scale: list[Any] | None
+
+
+_MINE = "SELECT count(*) FROM ratings WHERE import = ?"
+_RETURNS = (
+    "FROM replaced p CROSS JOIN ratings r ON r.user = p.user AND r.item = p.item WHERE p.import = ? AND r.import = ?"
+)
+_NEXT = (
+    "(SELECT min(later.import) FROM replaced_items later WHERE later.item = replaced_items.item AND later.import > ?)"
+)
+
+
+def foresee_undo(database: Database, number: int) -> Undoing:
+    """Return what undoing an import would do.
+
+    Raises:
+        NotFound: no such import.
+        Busy: it is running.
+        DataRefused: it was undone before.
+    """
+    found = get_import(database, number)
+    with suppress(_Foreseen), database.write() as db:
+        undoing = _undo(db, found)
+        raise _Foreseen
+    return undoing
+
+
+def undo_import(database: Database, number: int) -> Undoing:
+    """Undo an import in one transaction and return what was done; for the errors see `foresee_undo`."""
+    found = get_import(database, number)
+    with database.write() as db:
+        return _undo(db, found)
+
+
+class _Foreseen(Exception):
+    """Leaves the transaction of a preview, which is rolled back: so it says exactly what would happen."""
+
+
+def _refuse(db: Connection, found: Import) -> None:
+    (state,) = db.execute("SELECT state FROM imports WHERE id = ?", (found.import_id,)).fetchone()
+    if state == "undone":
+        raise errors.DataRefused(f"import {found.import_id} was undone before", hint="`recsys-tui imports list`")
+    if state == "running" and is_running(found.options.get("pid")):
+        raise errors.Busy(f"import {found.import_id} is running", hint="wait for its end, or stop it first")
+
+
+def _undo(db: Connection, found: Import) -> Undoing:
+    _refuse(db, found)
+    number = found.import_id
+    before, after = _extents(db, found)
+    touched = db.execute("SELECT DISTINCT user FROM ratings WHERE import = ?", (number,)).fetchall()
+    mine: int = db.execute(_MINE, (number,)).fetchone()[0]
+    restored = _take_out_ratings(db, number)
+    titles = _take_out_titles(db, number, before, after)
+    users, items = _remove_unused(db, number, before, after)
+    _put_scale_back(db, found, before, after)
+    revision = bump(db)
+    db.executemany("UPDATE users SET revision = ? WHERE id = ?", ((revision, user) for (user,) in touched))
+    versions = _mark_versions(db, number, before, found)
+    later = db.execute("SELECT id FROM imports WHERE id > ? AND unchanged > 0 ORDER BY id", (number,)).fetchall()
+    db.execute(
+        "UPDATE imports SET state = 'undone', footprint = json_set(footprint, '$.undone_at', ?) WHERE id = ?",
+        (time.time(), number),
+    )
+    kept = max(0, found.stored + found.updated - mine)
+    return Undoing(
+        number, mine - restored, restored, kept, users, items, titles, versions, [other for (other,) in later]
+    )
+
+
+def _extents(db: Connection, found: Import) -> tuple[_Extent | None, _Extent | None]:
+    """Return how far the store went before and after an import; None where older programs did not write it down."""
+    (text,) = db.execute("SELECT footprint FROM imports WHERE id = ?", (found.import_id,)).fetchone()
+    known = json.loads(text)
+    before = _Extent(**known["before"]) if "before" in known else None
+    if "after" in known:
+        return before, _Extent(**known["after"])
+    # a killed import wrote no end: whatever came until the next one began
+    row = db.execute("SELECT footprint FROM imports WHERE id > ? ORDER BY id LIMIT 1", (found.import_id,)).fetchone()
+    following = json.loads(row[0]).get("before") if row else None
+    return before, _Extent(**following) if following else None
+
+
+def _take_out_ratings(db: Connection, number: int) -> int:
+    """Let replaced values return, drop the others; return how many returned."""
+    both = (number, number)
+    restored: int = db.execute(f"SELECT count(*) {_RETURNS}", both).fetchone()[0]
+    db.execute(
+        "INSERT OR REPLACE INTO ratings (user, item, rating, at, import) "
+        f"SELECT p.user, p.item, p.rating, p.at, p.previous_import {_RETURNS}",
+        both,
+    )
+    db.execute("DELETE FROM ratings WHERE import = ?", (number,))
+    # where a later import replaced this one's value, what it keeps becomes the value before this one
+    db.execute(
+        "INSERT OR REPLACE INTO replaced (import, user, item, rating, at, previous_import) "
+        "SELECT m.import, m.user, m.item, p.rating, p.at, p.previous_import FROM replaced m JOIN replaced p "
+        "ON p.import = ? AND p.user = m.user AND p.item = m.item WHERE m.previous_import = ?",
+        both,
+    )
+    db.execute("DELETE FROM replaced WHERE previous_import = ?", (number,))
+    db.execute("DELETE FROM replaced WHERE import = ?", (number,))
+    return restored
+
+
+def _take_out_titles(db: Connection, number: int, before: _Extent | None, after: _Extent | None) -> int:
+    """Let titles, years and genres return; return for how many items that stay."""
+    rows = db.execute(
+        f"SELECT item, created, title, year, genres, {_NEXT} FROM replaced_items WHERE import = ?", (number, number)
+    ).fetchall()
+    if before and after:  # an item that this import's ratings brought is from now on brought by who titled it
+        db.execute(
+            "UPDATE replaced_items SET created = 1 WHERE item > ? AND item <= ? AND import = "
+            "(SELECT min(o.import) FROM replaced_items o WHERE o.item = replaced_items.item AND o.import > ?)",
+            (before.items, after.items, number),
+        )
+    returned = 0
+    for item, created, title, year, genres, later in rows:
+        if later is not None:
+            db.execute(
+                "UPDATE replaced_items SET created = ?, title = ?, year = ?, genres = ? WHERE import = ? AND item = ?",
+                (created, title, year, genres, later, item),
+            )
+            continue
+        old = (None, None, "[]") if created else (title, year, genres)
+        db.execute("UPDATE items SET title = ?, year = ? WHERE id = ?", (*old[:2], item))
+        db.execute("DELETE FROM item_genres WHERE item = ?", (item,))
+        db.execute(
+            "INSERT INTO item_genres (item, genre) "
+            "SELECT ?, g.id FROM json_each(?) j JOIN genres g ON g.name = j.value",
+            (item, old[2]),
+        )
+        returned += not created
+    return returned
+
+
+def _remove_unused(db: Connection, number: int, before: _Extent | None, after: _Extent | None) -> tuple[int, int]:
+    """Remove users, items and genres that the import created and nothing else uses; return users and items."""
+    last_user, last_item = (after.users, after.items) if after else (2**62, 2**62)
+    first_user, first_item = (before.users, before.items) if before else (2**62, 2**62)
+    users = db.execute(
+        "DELETE FROM users WHERE id > ? AND id <= ? AND NOT EXISTS (SELECT 1 FROM ratings r WHERE r.user = users.id)",
+        (first_user, last_user),
+    ).rowcount
+    db.execute("DELETE FROM live_vectors WHERE user NOT IN (SELECT id FROM users)")
+    unused = (
+        "SELECT i.id FROM items i WHERE (i.id > ? AND i.id <= ? OR i.id IN "
+        "(SELECT item FROM replaced_items WHERE import = ? AND created)) "
+        "AND i.id NOT IN (SELECT DISTINCT item FROM ratings) "
+        "AND NOT EXISTS (SELECT 1 FROM replaced_items o WHERE o.item = i.id AND o.import <> ?)"
+    )
+    dropped = db.execute(unused, (first_item, last_item, number, number)).fetchall()
+    db.executemany("DELETE FROM item_genres WHERE item = ?", dropped)
+    db.executemany("DELETE FROM items WHERE id = ?", dropped)
+    db.execute("DELETE FROM replaced_items WHERE import = ?", (number,))
+    db.execute("DELETE FROM genres WHERE id NOT IN (SELECT genre FROM item_genres)")
+    return users, len(dropped)
+
+
+def _put_scale_back(db: Connection, found: Import, before: _Extent | None, after: _Extent | None) -> None:
+    """Return to the scale before the import, or to the one that the ratings show where others came since."""
+    now: int = db.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0]
+    values = {value for (value,) in db.execute("SELECT DISTINCT rating FROM ratings").fetchall()}
+    current = read_scale(db)
+    if not values or (before is not None and after is not None and after.revision == now):
+        db.execute("DELETE FROM meta WHERE key LIKE 'scale#_%' ESCAPE '#'")
+        if before is not None and before.scale is not None:
+            *ends, stated = before.scale
+            write_scale(db, Acceptance(StoredScale(*ends), bool(stated)))
+    elif current is not None and not current.stated and found.stored + found.updated:
+        taken = Acceptance(accepted(current), stated=False)
+        write_scale(db, Acceptance(shown(None, taken, values), stated=False))
+
+
+def _mark_versions(db: Connection, number: int, before: _Extent | None, found: Import) -> list[str]:
+    """Write into the lineage of versions that learned from the import that it was undone; return their names."""
+    query = "SELECT id, lineage FROM versions WHERE trained_at >= ?"
+    value: float = found.started_at
+    if before is not None:
+        query = "SELECT id, lineage FROM versions WHERE coalesce(json_extract(training_data, '$.revision'), 0) > ?"
+        value = before.revision
+    names = []
+    for version, lineage in db.execute(query, (value,)).fetchall():
+        known = json.loads(lineage)
+        known["undone_imports"] = [*known.get("undone_imports", []), number]
+        db.execute("UPDATE versions SET lineage = ? WHERE id = ?", (json.dumps(known), version))
+        names.append(f"v{version}")
+    return names
