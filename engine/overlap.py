@@ -37,6 +37,8 @@ def rank_biased(
     Source: Webber, Moffat, Zobel 2010, A similarity measure for indefinite rankings: the extrapolated RBO.
     """
     n = first.shape[1]
+    if not n:
+        return np.ones(len(first))
     lengths = np.maximum((first >= 0).sum(axis=1), (second >= 0).sum(axis=1))  # (B,)
     same = _same(first, second)  # (B, n, n)
     places = np.maximum(*np.mgrid[:n, :n])  # (n, n), the depth - 1 from which a pair of places counts

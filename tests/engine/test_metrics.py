@@ -108,6 +108,22 @@ def test_novelty_by_hand():
     assert values("novelty", found) == pytest.approx([0.5, 2, 1.5, np.nan], nan_ok=True)
 
 
+def test_popularity_lift_by_hand():
+    # raters: item 0 four, item 1 two, item 2 one, item 3 none; user 0 rated 0 1 2 (7/3), user 1 rated 0 1 (3)
+    train = [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (1, 1), (0, 2)]
+    found = evidence_of([[3], [0, 0], [], [1], [0]], [(user, 3) for user in range(5)], train, n_items=4)
+    # nothing but item 3; (4 + 4) / 2 against 3; no list; 2 against 4; user 4 has no training ratings
+    assert values("popularity_lift", found) == pytest.approx([-1, 1 / 3, np.nan, -0.5, np.nan], nan_ok=True)
+    assert values("popularity_lift@1", found)[1] == pytest.approx(1 / 3)
+
+
+def test_interval_coverage_pools_rows():
+    found = evidence_of([[], []], [(0, 0), (0, 1), (0, 2), (1, 0)], inside=np.array([3.0, 0.0]))
+    assert values("interval_coverage", found) == [1, 0]
+    one = metric("interval_coverage")
+    assert one.mean(*(side.sum() for side in one.terms(one.values(found), found.relevant))) == 0.75
+
+
 def test_diversity_by_genres_by_hand():
     # cosines: (1,1)·(1,0) = (1,1)·(0,1) = 1/√2 and (1,0)·(0,1) = 0; item 3 has no genres and is left out
     genres = [[1, 1], [1, 0], [0, 1], [0, 0]]
