@@ -205,11 +205,9 @@ class _Writer:
         if found is None and entry.rating is not None:
             raise _UnknownItem(entry.item)
         item_id, user_id, previous = found or (-1, -1, None)
-        if user_id is None:
-            user_id = -1
-            if entry.rating is not None:
-                user_id = self._db.execute("INSERT INTO users (user) VALUES (?)", (user,)).lastrowid
-        return user_id, item_id, previous
+        if user_id is None and entry.rating is not None:
+            user_id = self._db.execute("INSERT INTO users (user) VALUES (?)", (user,)).lastrowid
+        return -1 if user_id is None else user_id, item_id, previous
 
     def _check(self, user: str, value: float, at: int) -> None:
         known = self._scale or Acceptance(DEFAULT_SCALE, stated=False)

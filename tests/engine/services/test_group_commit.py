@@ -49,11 +49,7 @@ def one_after_the_other(services, tmp_path, updates):
     other = tmp_path / "other"
     other.mkdir()
     shutil.copytree(services.registry.folder, other / "films.db.models")
-    with (
-        closing(sqlite3.connect(services.database.path)) as source,
-        closing(sqlite3.connect(other / "films.db")) as copy,
-    ):
-        source.backup(copy)
+    backup(services.database, other / "films.db")
     alone = Services.open(other / "films.db")
     with closing(alone.database):
         for user, item, value in updates:
