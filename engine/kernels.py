@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from engine.jit import compiled, over_rows
 
 __all__ = ["Rows", "Side", "over_rows", "solve_rows"]
-_compiled = compiled
 
 _LANES = 16  # float32 numbers in the widest vector register; loops of this length need no remainder
 _BLOCK = 8  # ratings added to a Gram matrix at a time: each of its cells is then loaded and stored once for eight

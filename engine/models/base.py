@@ -68,12 +68,15 @@ class Model(ABC):
     Class attributes:
         name: the key in `MODELS`.
         Config: the frozen dataclass of its hyper-parameters.
-        predicts_ratings: False for a model that only ranks; `ratings` then raises.
+        predicts_ratings: False for a model that only ranks; `ratings` then raises. A model with settings for it says so
+            on itself.
+        folds_in_exactly: False where a stored vector is more than the fold-in of its user's training rows.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[BaseConfig]]
-    predicts_ratings: ClassVar[bool] = True
+    predicts_ratings: bool = True
+    folds_in_exactly: ClassVar[bool] = True
 
     def __init__(self, config: BaseConfig | None = None, **settings: Any) -> None:
         """Take a ready `Config`, or settings by name (`n_factors=64`), checked against their ranges."""
@@ -92,6 +95,16 @@ class Model(ABC):
 
         Raises:
             TrainingFailed: where a loss or a parameter is not finite.
+        """
+
+    def settle(self, train: Interactions) -> None:  # noqa: B027  most models have nothing to do
+        """Bring what is stored of the users in line with the rest, after a run that ended before its last epoch."""
+
+    def check_trainable(self) -> None:  # noqa: B027  most models need nothing
+        """Refuse before any work where something that training needs is missing here.
+
+        Raises:
+            TrainingFailed: names it, and how to get it.
         """
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:

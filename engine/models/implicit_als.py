@@ -42,12 +42,19 @@ class ImplicitALSConfig(Config):
         "liked 1 where it is not below the user's mean and 0 otherwise.",
         choices=CONFIDENCES,
     )
-    epochs: int = setting(20, "Passes over the ratings.", low=1, high=10_000)
+    epochs: int = setting(12, "Passes over the ratings.", low=1, high=10_000)
     solver: str = setting(
         "auto",
         "How a vector is found: exactly (cholesky), or improved by conjugate gradients (cg) or block by block "
         "(subspace) until the last epoch, which ends exactly; auto chooses by the cost.",
         choices=("auto", "cholesky", "cg", "subspace"),
+    )
+    sample: float = setting(
+        0.0,
+        "Share of the users that all but the last two epochs look at; 0 chooses: all of them up to 2.5 million "
+        "ratings, fewer beyond.",
+        low=0.0,
+        high=1.0,
     )
 
 
@@ -81,16 +88,18 @@ class ImplicitALS(Model):
         """
         from threadpoolctl import threadpool_limits
 
-        from engine.models.implicit_steps import Alternation
+        from engine.models.implicit_steps import Schedule
 
-        with threadpool_limits(1, user_api="blas"):  # the order of sums must not depend on the number of threads
-            steps = Alternation(train, self.config)
-        if not self.epochs_done:
-            self._take(TrainingFacts.of(train))
-            self.user_vectors, self.design = steps.start(np.random.default_rng([seed, 0]))
+        schedule = Schedule(train, self.config, seed)
         while self.epochs_done < self.config.epochs:
             number = self.epochs_done + 1
-            with threadpool_limits(1, user_api="blas"):
+            with threadpool_limits(1, user_api="blas"):  # the order of sums must not depend on the number of threads
+                steps = schedule.steps(number)
+                if number == 1:
+                    self._take(TrainingFacts.of(train))
+                    self.user_vectors, self.design = steps.start(np.random.default_rng([seed, 0]))
+                elif number == schedule.first_whole:
+                    self.user_vectors = steps.users_of(self.user_vectors, self.design)
                 self.user_vectors, self.design, loss = steps.advance(
                     self.user_vectors, self.design, last=number == self.config.epochs
                 )
@@ -101,7 +110,17 @@ class ImplicitALS(Model):
                 )
             self.epochs_done = number
             losses = {"train": loss} | ({"valid": self._misses(valid)} if valid is not None and len(valid) else {})
-            yield Epoch(number, self.config.epochs, losses, len(train))
+            yield Epoch(number, self.config.epochs, losses, steps.n_ratings, schedule.note(number))
+
+    def settle(self, train: Interactions) -> None:
+        """Solve every user exactly, as the last epoch does."""
+        from threadpoolctl import threadpool_limits
+
+        from engine.models.implicit_steps import Alternation
+
+        with threadpool_limits(1, user_api="blas"):
+            steps = Alternation(train, self.config)
+            self.user_vectors = steps.users_of(self.user_vectors, self.design, exactly=True)
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory of training: the rows in both orders, and four sets of vectors."""
@@ -153,20 +172,19 @@ class ImplicitALS(Model):
         return np.linalg.solve(system, known.T @ weights).astype(np.float32)
 
     def contributions(
-        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], item: int
-    ) -> Contributions:
-        """Return what each rating adds to the score of an item: amount_j = c_j q_i · A⁻¹ q_j.
+        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]]
+    ) -> list[Contributions]:
+        """Return what each rating adds to the score of items: amount_j = c_j q_i · A⁻¹ q_j.
 
         Exact: the amounts sum to the score of the folded-in vector.
 
         Source: Hu, Koren, Volinsky 2008, section 5.
         """
-        baseline = float(self.offsets[item])
         if not len(items):
-            return Contributions(baseline, items, np.zeros(0), baseline, "additive")
+            return Contributions.additive(self.offsets[targets], items, np.zeros((0, len(targets))))
         system, known, weights = self._normal_equations(items, ratings)
-        amounts = weights * (known @ np.linalg.solve(system, self.design[item].astype(np.float64)))  # (k,)
-        return Contributions(baseline, items, amounts, baseline + float(amounts.sum()), "additive")
+        towards = np.linalg.solve(system, self.design[targets].T.astype(np.float64))  # A⁻¹ q_i, (d, m)
+        return Contributions.additive(self.offsets[targets], items, weights[:, None] * (known @ towards))
 
     def item_vectors(self) -> NDArray[np.float32]:
         """Return the vectors of the items (n_items, d)."""

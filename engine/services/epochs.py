@@ -34,6 +34,8 @@ def train_epochs(
         if checkpoints is not None and checkpoints.due:
             checkpoints.save(model.state(), rows)
         if request.time_limit and now - began >= request.time_limit:
+            if epoch.number < epoch.of:
+                model.settle(train)
             yield Progress(
                 "note", {"text": f"time limit of {request.time_limit:g} s reached after epoch {epoch.number}"}
             )

@@ -1,5 +1,7 @@
 """Implicit ALS: its fold-in, its solvers, its rules for what a rating is worth."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -141,3 +143,44 @@ def test_a_large_model_is_solved_by_gradients_and_a_small_one_exactly():
     assert chosen_solver(ImplicitALS(n_factors=32).config, 100_000, 10_000) == "cholesky"
     assert chosen_solver(ImplicitALS(n_factors=64).config, 1_000_000, 10_000) == "cg"
     assert chosen_solver(ImplicitALS(n_factors=64, solver="subspace").config, 1_000_000, 10_000) == "subspace"
+
+
+class TestSampledEpochs:
+    """Most epochs may look at some users only; what is served is of everybody."""
+
+    OPTIONS: ClassVar = {"n_factors": 8, "epochs": 6, "sample": 0.3}
+
+    def test_every_stored_vector_is_a_fold_in(self):
+        train, _ = planted(60, 40, 900)
+        model, epochs = trained(train, **self.OPTIONS)
+        assert [epoch.ratings < len(train) for epoch in epochs] == [True] * 4 + [False] * 2
+        assert "of the users" in epochs[0].note
+        assert not epochs[-1].note
+        for user in range(train.n_users):
+            np.testing.assert_allclose(model.fold_in(*train.history(user)), model.user_vector(user), atol=1e-5)
+
+    def test_the_loss_ends_near_that_of_all_epochs_with_everybody(self):
+        train, _ = planted()
+        whole, sampled = (trained(train, **self.OPTIONS | {"sample": share})[0] for share in (1.0, 0.3))
+        assert loss(sampled, train) < 1.02 * loss(whole, train)
+
+    def test_a_run_that_is_stopped_early_is_settled(self):
+        train, _ = planted(60, 40, 900)
+        model = ImplicitALS(**self.OPTIONS)
+        next(iter(model.fit_epochs(train)))
+        model.settle(train)
+        for user in range(train.n_users):
+            np.testing.assert_allclose(model.fold_in(*train.history(user)), model.user_vector(user), atol=1e-5)
+
+    @pytest.mark.parametrize("stop", range(1, 6))
+    def test_resumed_it_ends_the_same(self, stop):
+        train, _ = planted(60, 40, 900)
+        whole, _ = trained(train, **self.OPTIONS)
+        first, second = ImplicitALS(**self.OPTIONS), ImplicitALS(**self.OPTIONS)
+        for epoch in first.fit_epochs(train):
+            if epoch.number == stop:
+                break
+        second.restore(first.state())
+        list(second.fit_epochs(train))
+        assert (second.user_vectors == whole.user_vectors).all()
+        assert (second.design == whole.design).all()
