@@ -2,10 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from store import errors
 from store.database import make_folder, translate
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT_VERSION = 1
+_HINT = "`recsys-tui models verify` names what is damaged; train again, or activate another version"
+_CHUNK = 1 << 20
 
 
 class Bundle(NamedTuple):
@@ -34,25 +37,35 @@ class FileFacts(NamedTuple):
 def write_bundles(folder: Path, bundles: Mapping[str, Bundle]) -> dict[str, FileFacts]:
     """Write bundles into a new folder so that it appears whole or not at all, and return the facts of each file.
 
-    Each file is written, flushed to the disk and only then are all of them made visible by one rename of the folder.
-
     Raises:
         NoSpace, NoPermission: nothing remains of the attempt.
     """
-    import shutil
-
     from safetensors.numpy import save
 
-    partial = folder.with_name(folder.name + ".partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        make_folder(partial)
-        facts: dict[str, FileFacts] = {}
+    facts: dict[str, FileFacts] = {}
+    with private_folder(folder) as partial:
         for name, bundle in bundles.items():
             arrays = {key: _contiguous(array) for key, array in bundle.arrays.items()}
             facts[f"{name}.safetensors"] = write_file(partial / f"{name}.safetensors", save(arrays))
             text = json.dumps({"format": FORMAT_VERSION} | bundle.extra, allow_nan=False, sort_keys=True)
             facts[f"{name}.json"] = write_file(partial / f"{name}.json", text.encode())
+    return facts
+
+
+@contextmanager
+def private_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder to be filled with files that are flushed to the disk; one rename at the end makes all visible.
+
+    Raises:
+        NoSpace, NoPermission: nothing remains of the attempt, as after any other error of the caller.
+    """
+    import shutil
+
+    partial = folder.with_name(folder.name + ".partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        make_folder(partial)
+        yield partial
         _sync_folder(partial)
         shutil.rmtree(folder, ignore_errors=True)  # an orphan of a run that was killed before its row was written
         partial.rename(folder)
@@ -63,7 +76,6 @@ def write_bundles(folder: Path, bundles: Mapping[str, Bundle]) -> dict[str, File
         if isinstance(error, OSError):
             raise translate(error, folder) from error
         raise
-    return facts
 
 
 def read_bundle(folder: Path, name: str, facts: Mapping[str, FileFacts]) -> Bundle:
@@ -72,19 +84,26 @@ def read_bundle(folder: Path, name: str, facts: Mapping[str, FileFacts]) -> Bund
     Raises:
         Damaged: a file is missing, has another size or another checksum, or a newer format.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    arrays = load(_read_checked(folder, f"{name}.safetensors", facts))
-    extra = json.loads(_read_checked(folder, f"{name}.json", facts))
-    if extra.pop("format") > FORMAT_VERSION:
-        raise errors.Damaged(f"{folder / name}.json has a newer format", hint="upgrade recsys-tui")
+    content = _read_checked(folder, f"{name}.safetensors", facts), _read_checked(folder, f"{name}.json", facts)
+    try:
+        arrays, extra = load(content[0]), json.loads(content[1])
+        version = extra.pop("format")
+    except (SafetensorError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        raise errors.Damaged(f"{folder / name}: holds no arrays ({error})", hint=_HINT) from error
+    if version != FORMAT_VERSION:
+        raise errors.Damaged(f"{folder / name}.json has format {version!r}", hint="upgrade recsys-tui")
     return Bundle(arrays, extra)
 
 
 def check_file(folder: Path, name: str, facts: Mapping[str, FileFacts]) -> str | None:
     """Compare a file with its recorded size and checksum; return what is wrong, or None."""
     try:
-        _read_checked(folder, name, facts)
+        with checked_file(folder, name, facts) as content:
+            while content.read(_CHUNK):
+                pass
     except errors.Damaged as error:
         return str(error)
     return None
@@ -103,22 +122,53 @@ def copy_files(source: Path, target: Path, facts: Mapping[str, FileFacts]) -> No
     _sync_folder(target)
 
 
-def _read_checked(folder: Path, name: str, facts: Mapping[str, FileFacts]) -> bytes:
-    path, expected = folder / name, facts.get(name)
-    hint = "`recsys-tui models verify` names what is damaged; train again, or activate another version"
-    if expected is None:
-        raise errors.Damaged(f"{path}: not part of this version", hint=hint)
+class _Checked:
+    """A file whose bytes are counted into a checksum while they are read."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file, self._path = file, path
+        self.digest = sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        with _readable(self._path):
+            content = self._file.read(size)
+        self.digest.update(content)
+        return content
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with open(path, "rb", opener=_open_plainly) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size != expected.bytes:  # before reading: a file that lies about its size costs no memory
-                raise errors.Damaged(f"{path}: {size} bytes where {expected.bytes} were written", hint=hint)
-            content = file.read()
+        yield
     except OSError as error:
-        raise errors.Damaged(f"{path}: cannot be read ({error.strerror})", hint=hint) from error
-    if sha256(content).hexdigest() != expected.sha256:
-        raise errors.Damaged(f"{path}: its checksum is not the one recorded when it was written", hint=hint)
-    return content
+        raise errors.Damaged(f"{path}: cannot be read ({error.strerror})", hint=_HINT) from error
+
+
+@contextmanager
+def checked_file(folder: Path, name: str, facts: Mapping[str, FileFacts]) -> Iterator[BinaryIO]:
+    """Yield a file of a version to be read to its end, a part at a time: what was read is checked at the end.
+
+    Raises:
+        Damaged: at the beginning where its size is not the recorded one, at the end where its checksum is not.
+    """
+    path, expected = folder / name, facts.get(name)
+    if expected is None:
+        raise errors.Damaged(f"{path}: not part of this version", hint=_HINT)
+    with _readable(path):
+        file = open(path, "rb", opener=_open_plainly)  # noqa: SIM115  closed below
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        if size != expected.bytes:  # before reading: a file that lies about its size costs no memory
+            raise errors.Damaged(f"{path}: {size} bytes where {expected.bytes} were written", hint=_HINT)
+        checked = _Checked(file, path)
+        yield cast("BinaryIO", checked)
+    if checked.digest.hexdigest() != expected.sha256:
+        raise errors.Damaged(f"{path}: its checksum is not the one recorded when it was written", hint=_HINT)
+
+
+def _read_checked(folder: Path, name: str, facts: Mapping[str, FileFacts]) -> bytes:
+    with checked_file(folder, name, facts) as file:
+        return file.read()
 
 
 def _open_plainly(path: str, flags: int) -> int:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from store import audit, errors, names
@@ -34,6 +35,14 @@ class Canary:
     began_at: float
     ended_at: float | None = None
     outcome: str | None = None
+
+    def takes(self, user: str) -> bool:
+        """Tell whether a user is served from the version that is tried: always the same ones, by hash of their id.
+
+        A larger share of the same version has the users of a smaller one among them; of another version others.
+        """
+        drawn = sha256(f"v{self.version} {user}".encode(errors="surrogatepass")).digest()
+        return int.from_bytes(drawn[:8], "big") < self.share * 2**64
 
 
 def running(database: Database) -> Canary | None:
@@ -109,3 +118,20 @@ def _canary(database: Database, row: tuple[object, ...]) -> Canary:
     values = dict(zip(_COLUMNS.split(", "), row, strict=True))
     with decoding(database.path):
         return Canary(**{**values, "guards": tuple(json.loads(str(values["guards"])))})  # type: ignore[arg-type]
+
+
+def fresh_ratings(database: Database, canary: Canary, *, limit: int = 100_000) -> list[tuple[str, str, float]]:
+    """Return ratings that came in after a canary began, as (user, item, rating) in order of users and items.
+
+    Of more than `limit` those of users drawn by a hash of their number; most users' ratings are then there whole.
+    """
+    with database.read() as db:
+        rows = db.execute(
+            "SELECT u.user, i.item, r.rating "
+            "FROM users u JOIN ratings r ON r.user = u.id JOIN items i ON i.id = r.item "
+            "WHERE u.revision > :revision AND ((r.import IS NULL AND r.at >= :began) "
+            "OR r.import IN (SELECT id FROM imports WHERE started_at >= :began)) "
+            "ORDER BY (u.id * 2654435761) % 4294967296, u.id LIMIT :limit",
+            {"revision": canary.revision, "began": int(canary.began_at), "limit": limit},
+        ).fetchall()
+    return sorted(rows)

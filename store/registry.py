@@ -145,7 +145,7 @@ class Registry:
             UsageRefused: it is the active one, a running canary, or a member of an ensemble.
         """
         folder = self.folder / self.get(version).name
-        self._refuse_needed(version)
+        self.refuse_needed(version)
         change = Change(version, None, self._clock(), who, "delete", why, {})
         try:
             self._delete_row(change)
@@ -156,12 +156,16 @@ class Registry:
 
     def _delete_row(self, change: Change) -> None:
         with self.database.write() as db:
-            self._refuse_needed(change.version)
+            self.refuse_needed(change.version)
             db.execute("DELETE FROM versions WHERE id = ?", (change.version,))
             audit.record(db, change)
 
-    def _refuse_needed(self, version: int) -> None:
-        """Refuse to lose a version that something else rests on."""
+    def refuse_needed(self, version: int) -> None:
+        """Refuse to lose a version that something else rests on.
+
+        Raises:
+            UsageRefused: it is the active one, takes part in a canary, or is a member of an ensemble.
+        """
         if names.active(self.database) == version:
             raise errors.UsageRefused(
                 f"v{version} is active", hint="activate another version first, then delete this one"

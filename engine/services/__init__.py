@@ -10,7 +10,9 @@ from store.migrations import SCHEMA_VERSION, migrate, schema_version
 from store.registry import Registry
 
 if TYPE_CHECKING:
+    from engine.services.canary import CanaryService
     from engine.services.compare import ComparisonService
+    from engine.services.counterfactual import CounterfactualService
     from engine.services.evaluation import EvaluationService
     from engine.services.explain import ExplainerService
     from engine.services.manager import MLModelManager
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from engine.services.realtime import RealtimeLearner
     from engine.services.recommend import Recommender
     from engine.services.training import TrainingService
+    from engine.services.what_if import WhatIfService
 
 
 class Services:
@@ -89,6 +92,13 @@ class Services:
         return ComparisonService(self)
 
     @cached_property
+    def canary(self) -> "CanaryService":
+        """Versions tried on a share of the users."""
+        from engine.services.canary import CanaryService
+
+        return CanaryService(self)
+
+    @cached_property
     def recommender(self) -> "Recommender":
         """Lists and predicted ratings."""
         from engine.services.recommend import Recommender
@@ -101,6 +111,20 @@ class Services:
         from engine.services.explain import ExplainerService
 
         return ExplainerService(self)
+
+    @cached_property
+    def what_if(self) -> "WhatIfService":
+        """Lists as they would be with other ratings."""
+        from engine.services.what_if import WhatIfService
+
+        return WhatIfService(self)
+
+    @cached_property
+    def counterfactual(self) -> "CounterfactualService":
+        """What it would take for an item to leave a list."""
+        from engine.services.counterfactual import CounterfactualService
+
+        return CounterfactualService(self)
 
     @cached_property
     def realtime(self) -> "RealtimeLearner":

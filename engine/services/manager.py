@@ -131,14 +131,14 @@ class MLModelManager:
             )
         return self.snapshot(f"v{best}").model
 
-    def check(self, version: ModelVersion) -> None:
-        """Load just this version.
+    def check(self, version: ModelVersion) -> Model:
+        """Return the model of just this version, or refuse it.
 
         Raises:
             Damaged: its files are not what was written, or make no model.
         """
         try:
-            self._load(version)
+            return self._load(version).model
         except store_errors.Damaged:
             raise
         except UNUSABLE as error:
@@ -205,9 +205,18 @@ class MLModelManager:
 
     def _load(self, version: ModelVersion) -> Snapshot:
         if version.id not in self._loaded:
-            arrays, extra = self._registry.load(version)
-            calibration = Calibration.restored(arrays)
-            model = model_class(version.model_type)()
-            model.restore(State(arrays, extra))
-            self._loaded[version.id] = Snapshot(version, model, calibration)
+            self._loaded[version.id] = Snapshot(version, *restored(version.model_type, self._registry.load(version)))
         return self._loaded[version.id]
+
+
+def restored(model_type: str, bundle: Bundle) -> tuple[Model, Calibration | None]:
+    """Make a model, and the intervals of its ratings, from what was saved of it.
+
+    Raises:
+        SettingRefused: this program has no such model.
+    """
+    arrays, extra = bundle
+    calibration = Calibration.restored(arrays)
+    model = model_class(model_type)()
+    model.restore(State(arrays, extra))
+    return model, calibration

@@ -1,9 +1,11 @@
 """What the serving path remembers of the database until anything in it changes."""
 
 from dataclasses import dataclass, field
+from types import EllipsisType
 from typing import TYPE_CHECKING
 
-from store import catalog
+from store import canaries, catalog
+from store.canaries import Canary
 from store.changes import Watch
 from store.database import Database
 
@@ -22,11 +24,13 @@ class Moment:
 
     Attributes:
         snapshots: what names such as "active" stand for.
+        canary: the trial of a version that runs, `...` until it is asked for.
         items: catalogue entries by text id.
     """
 
     snapshots: dict[str, "Snapshot"] = field(default_factory=dict)
     items: dict[str, catalog.Item] = field(default_factory=dict)
+    canary: Canary | EllipsisType | None = ...
 
 
 class Memory:
@@ -46,6 +50,13 @@ class Memory:
     def forget(self) -> None:
         """Begin a new moment, for changes that the database does not show."""
         self.latest = Moment()
+
+    def canary(self) -> Canary | None:
+        """Return the trial of a version that runs, as of the latest moment."""
+        moment = self.latest
+        if isinstance(moment.canary, EllipsisType):
+            moment.canary = canaries.running(self._database)
+        return moment.canary
 
     def items(self, texts: list[str]) -> dict[str, catalog.Item]:
         """Return the items with these text ids; those that are unknown are missing from the result."""

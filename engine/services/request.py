@@ -15,6 +15,8 @@ class TrainingRequest:
         full: after measuring, fit once more on all rows with the same settings.
         activate: make the version the one being served.
         better_by: activate only where this metric is better than the active version's.
+        guards: and where these lose no more than they say, such as `coverage:-5%`.
+        like: the version that is made again, "" for none.
         time_limit: seconds for the epochs, 0 for none.
         threads: 0 for all that the process may use.
         memory_limit: bytes, 0 for what is available.
@@ -31,6 +33,8 @@ class TrainingRequest:
     time_limit: float = 0.0
     threads: int = 0
     memory_limit: int = 0
+    guards: list[str] = field(default_factory=list)
+    like: str = ""
 
 
 @dataclass(frozen=True)

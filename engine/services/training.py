@@ -18,7 +18,9 @@ from engine.models.base import Model
 from engine.services.checkpoints import Checkpoints
 from engine.services.epochs import train_epochs
 from engine.services.evaluation import HELD_OUT, PER_USER, bundle_of
+from engine.services.gate import activate, read_gate
 from engine.services.lineage import lineage_of, whoami
+from engine.services.reproduce import check_same_rows
 from engine.services.request import Progress, TrainingRequest
 from engine.splits import Split, split
 from store import catalog, ratings
@@ -107,12 +109,15 @@ class TrainingService:
         """
         started = time.monotonic()
         model = model_class(request.model)(**request.settings)
+        model.check_trainable()
         self._check_memory(model, request)
         yield Progress("stage", {"stage": "reading ratings"})
         ratings.ensure_item_index(self._services.database)
         revision = ratings.revision(self._services.database)
         data = self.load_data()
         parts = self.prepare_data(request, data)
+        if request.like:
+            check_same_rows(self._services.registry.resolve(request.like), parts)
         with resources.thread_limit(request.threads):
             yield from train_epochs(model, parts.train, request, checkpoints)
             yield Progress("stage", {"stage": "measuring"})
@@ -162,6 +167,9 @@ class TrainingService:
             lineage=lineage_of(request, seconds),
             metrics=_metric_rows(report),
             job=job,
+            parent=self._parent(request),
+            who=whoami(),
+            why=f"job {job}" if job else "",
         )
         bundles: dict[str, Bundle] = {}
         if len(parts.test):
@@ -170,26 +178,24 @@ class TrainingService:
             bundles[PER_USER] = Bundle(dict(report.per_user) | {"users": report.users, "rows": report.rows}, {})
         return self._services.manager.save_model(model, "", new, calibration=calibration, parts=bundles)
 
+    def _parent(self, request: TrainingRequest) -> int | None:
+        """Return the version that a new one follows: the one it is to be like, else the newest of the same model."""
+        registry = self._services.registry
+        if request.like:
+            return registry.resolve(request.like).id
+        return next((version.id for version in registry.versions() if version.model_type == request.model), None)
+
     def _activate(self, name: str, request: TrainingRequest) -> bool:
         """Activate the version where the request says so; return whether it is the one being served now.
 
         Raises:
-            GateRefused: it was to be activated only if better, and the evidence does not say so; it stays a candidate.
+            GateRefused: it was to be activated only through a gate, which refuses; it stays a candidate.
         """
-        registry = self._services.registry
-        active = registry.active()
-        why = "asked for at training"
-        if request.better_by and active is not None:
-            found = self._services.evaluation.paired(name, f"v{active}", request.better_by)
-            figures = f"{request.better_by} {found.first:.4f} against {found.second:.4f} of v{active}"
-            why = f"{figures}, difference {found.low:+.4f} to {found.high:+.4f}"
-            if not found.better:
-                raise GateRefused(
-                    f"{name} is not better: {why}", hint=f"v{active} stays active; {name} stays as a candidate"
-                )
-        elif not (request.activate or request.better_by):
+        if not (request.activate or request.better_by):
             return False
-        registry.activate(registry.resolve(name).id, who=whoami(), why=why)
+        found = self._services.registry.resolve(name)
+        gate = read_gate(request.better_by, request.guards)
+        activate(self._services, found, who=whoami(), why="asked for at training", gate=gate)
         return True
 
     def unchanged_version(self, request: TrainingRequest) -> str | None:

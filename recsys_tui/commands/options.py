@@ -12,6 +12,9 @@ Version = Annotated[str, typer.Option("--version", help="v<n>, active, latest, b
 VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="v<n>, active, latest, best or previous.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows in a page.")]
 After = Annotated[str, typer.Option("--after", help="Begin after this id: the last one of the page before.")]
+Guards = Annotated[
+    list[str], typer.Option("--guard", metavar="METRIC:-1%", help="How much worse another metric may become; repeat.")
+]
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -33,16 +36,39 @@ def seconds(text: str, flag: str) -> float:
     return value
 
 
-def pairs(items: list[str], flag: str) -> dict[str, str]:
-    """Read KEY=VALUE items, each of which may hold several with commas between.
+def share(text: str, flag: str) -> float:
+    """Read a share of the users: 10%.
 
     Raises:
-        UsageRefused: an item without `=`.
+        UsageRefused: it is none, or not between nobody and everybody.
+    """
+    try:
+        value = float(text.removesuffix("%")) / 100 if text.endswith("%") else -1.0
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise UsageRefused(f"{flag} {text} is no share of the users", hint=f"write {flag} 10%: above 0% and below 100%")
+    return value
+
+
+def pairs(items: list[str], flag: str) -> dict[str, str]:
+    """Read KEY=VALUE items, each of which may hold several with commas between; a part without `=` goes on the value.
+
+    So `--set epochs=5,hidden_layers=64,32` holds two settings.
+
+    Raises:
+        UsageRefused: an item that begins without `=`.
     """
     found: dict[str, str] = {}
-    for part in (part for item in items for part in item.split(",") if part):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise UsageRefused(f"{flag} {part} has no value", hint=f"write {flag} KEY=VALUE")
-        found[key.strip()] = value.strip()
+    for item in items:
+        key = ""
+        for part in (part for part in item.split(",") if part):
+            name, equals, value = part.partition("=")
+            if equals:
+                key = name.strip()
+                found[key] = value.strip()
+            elif key:
+                found[key] += f",{part.strip()}"
+            else:
+                raise UsageRefused(f"{flag} {part} has no value", hint=f"write {flag} KEY=VALUE")
     return found

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands.options import pairs, seconds
+from recsys_tui.commands.options import Guards, pairs, seconds
 from recsys_tui.commands.runs import finished, submit_run
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
@@ -36,6 +36,10 @@ def train(
     better: Annotated[
         str, typer.Option("--activate-if-better", metavar="METRIC", help="Serve it only if this metric is better.")
     ] = "",
+    guards: Guards = [],  # noqa: B006  typer copies it
+    like: Annotated[
+        str, typer.Option("--like", metavar="VERSION", help="Make this version again, and compare the artifacts.")
+    ] = "",
     if_changed: Annotated[bool, typer.Option("--if-changed", help="Do nothing where no rating changed since.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; `jobs attach N` follows the run.")] = False,
     resume: Annotated[
@@ -53,6 +57,8 @@ def train(
     \b
     recsys-tui train mf --activate
     recsys-tui train mf --set n_factors=64 --split temporal --full
+    recsys-tui train mf --activate-if-better ndcg@10 --guard coverage:-5%
+    recsys-tui train --like v7
     recsys-tui train mf --detach && recsys-tui jobs list
     See also: jobs, models, evaluate
     """
@@ -64,12 +70,12 @@ def train(
         raise UsageRefused(
             "--all takes no model, --set, --resume or --detach", hint="recsys-tui train --all, or train MODEL --set …"
         )
-    if not everything and resume is None and not model:
+    if not everything and resume is None and not model and not like:
         raise UsageRefused("which model?", hint=f"recsys-tui train MODEL, one of: {', '.join(MODELS)}")
     if settings == ["help"]:
         _list_settings(session, model)
         return
-    _check_gate(better, test)
+    _check_gate(better, guards, test, activate=activate)
     options = TrainingRequest(
         model=model,
         settings=dict(pairs(settings, "--set")),
@@ -79,11 +85,14 @@ def train(
         full=full,
         activate=activate,
         better_by=better,
+        guards=guards,
         time_limit=seconds(time_limit, "--time-limit") if time_limit else 0.0,
         threads=threads or session.settings.threads,
         memory_limit=int(session.settings.memory_gb * 2**30),
     )
     waiting = seconds(wait, "--wait") if wait else 0.0
+    if like:
+        options = _made_again(session, like, options, alone=not (everything or if_changed or resume is not None))
     if everything:
         _train_all(session, options, waiting)
         return
@@ -102,8 +111,37 @@ def train(
     answer(session, finished(session, session.services, job))
 
 
+def _made_again(session: Session, name: str, options: Any, *, alone: bool) -> Any:
+    """Return the request that a version was made by.
+
+    Raises:
+        NotFound: no such version.
+        UsageRefused: something is asked for that it decides by itself, or it does not say how it was made.
+    """
+    from dataclasses import replace
+
+    from engine.services.reproduce import request_like
+    from engine.services.request import TrainingRequest
+    from store.errors import UsageRefused
+
+    plain = TrainingRequest("", threads=options.threads, memory_limit=options.memory_limit)
+    version = session.services.registry.resolve(name)
+    if not alone or replace(options, model="") != plain or options.model not in ("", version.model_type):
+        raise UsageRefused(
+            f"--like {name} takes model, settings, split and seed from {version.name}",
+            hint=f"recsys-tui train --like {version.name}, with --threads, --wait or --detach at most",
+        )
+    return request_like(version, threads=options.threads, memory_limit=options.memory_limit)
+
+
 def answer(session: Session, facts: dict[str, Any]) -> None:
     """Say what a run came to."""
+    registry = session.services.registry
+    made = registry.resolve(facts["version"])
+    if like := made.lineage.get("request", {}).get("like"):
+        from engine.services.reproduce import likeness
+
+        facts |= likeness(registry.resolve(like), made)
     session.document(facts, title=f"{facts['version']} is trained", shown=_outcome_for_people(facts))
 
 
@@ -116,24 +154,31 @@ def _outcome_for_people(facts: dict[str, Any]) -> dict[str, Any]:
     }
     shown |= {name: render.number(value) for name, value in facts["metrics"].items()}
     version = facts["version"]
+    if "like" in facts:
+        changed = "".join(f"; {name} is another" for name in facts["changed"])
+        same = "byte for byte the same artifact" if facts["equal"] else f"not the same: {', '.join(facts['differs'])}"
+        shown[f"like {facts['like']}"] = same + changed
     shown["active"] = "yes" if facts["active"] else f"no: `recsys-tui models activate {version}` serves it"
     return shown
 
 
-def _check_gate(metric_name: str, test: float) -> None:
+def _check_gate(better: str, guards: list[str], test: float, *, activate: bool) -> None:
     """Refuse a gate that could not be passed before the training, not after it.
 
     Raises:
-        SettingRefused: no such metric.
-        UsageRefused: nothing is held out to measure it on.
+        SettingRefused: no such metric, or a guard that is none.
+        UsageRefused: nothing is held out to measure it on, or nothing is to be activated.
     """
-    from engine.metrics import metric
+    from engine.services.gate import read_gate
     from store.errors import UsageRefused
 
-    if metric_name:
-        metric(metric_name)
-        if not test:
-            raise UsageRefused("--activate-if-better needs held-out ratings", hint="leave --test 0 out")
+    if not read_gate(better, guards):
+        return
+    if not (better or activate):
+        raise UsageRefused("--guard stands beside an activation", hint="add --activate-if-better METRIC or --activate")
+    if not test:
+        flag = "--activate-if-better" if better else "--guard"
+        raise UsageRefused(f"{flag} needs held-out ratings", hint="leave --test 0 out")
 
 
 def _train_all(session: Session, options: Any, wait: float) -> None:

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands.measuring import protocol_words
-from recsys_tui.commands.options import VersionName
+from recsys_tui.commands import keeping
+from recsys_tui.commands.options import Guards, VersionName, share
+from recsys_tui.commands.watching import show_canary
+from recsys_tui.protocols import protocol_words
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 
@@ -25,6 +27,7 @@ def register(app: typer.Typer) -> None:
     command(MODELS, "delete")(delete)
     command(MODELS, "verify")(verify)
     command(MODELS, "label")(label)
+    keeping.register(MODELS)
     app.add_typer(MODELS, name="models")
 
 
@@ -63,57 +66,100 @@ def show(session: Session, name: VersionName = "active") -> None:
     session.document(facts, title=f"{facts['version']} {facts['model_type']}", shown=_for_people(facts))
 
 
-def activate(session: Session, name: VersionName) -> None:
+def activate(
+    session: Session,
+    name: VersionName,
+    *,
+    better: Annotated[
+        str, typer.Option("--if-better", metavar="METRIC", help="Only if it is better than the active one by this.")
+    ] = "",
+    guards: Guards = [],  # noqa: B006  typer copies it
+    canary: Annotated[
+        str, typer.Option("--canary", metavar="10%", help="Serve a share of the users; `monitor` compares.")
+    ] = "",
+    why: Annotated[str, typer.Option("--why", help="A sentence for the audit trail.")] = "",
+) -> None:
     """Serve a version from now on; `rollback` undoes it.
+
+    A gate compares it with the active version on the same held-out ratings: the whole 95% interval must be on the
+    better side, and within what a guard allows. Exit code 6 and the reason where it refuses; the decision is kept.
 
     \b
     recsys-tui models activate v7
+    recsys-tui models activate v7 --if-better ndcg@10 --guard coverage:-5% --guard rmse:+1%
+    recsys-tui models activate v7 --canary 10% --guard rmse:+1%
+    See also: models rollback, models lineage, monitor
     """
+    from engine.services.gate import activate as pass_gate
+    from engine.services.gate import read_gate
     from engine.services.lineage import whoami
+    from store.errors import UsageRefused
 
-    registry = session.services.registry
-    before = registry.active()
-    version = registry.activate(registry.resolve(name).id, who=whoami())
-    facts = version_facts(version) | {"previous": f"v{before}" if before and before != version.id else None}
-    session.document(
-        facts, title=f"{version.name} is active", shown=_in_short(facts) | {"before": f"v{before}" if before else "-"}
-    )
+    gate = read_gate(better, guards)
+    services = session.services
+    version = services.registry.resolve(name)
+    if canary:
+        if better:
+            raise UsageRefused("--canary and --if-better exclude each other", hint="try it first, then activate it")
+        begun = services.canary.begin(version, share(canary, "--canary"), guards, who=whoami(), why=why)
+        show_canary(session, begun)
+        return
+    before = services.registry.active()
+    served, decision = pass_gate(services, version, who=whoami(), why=why, gate=gate)
+    facts = version_facts(served) | {"previous": f"v{before}" if before and before != served.id else None}
+    shown = _in_short(facts) | {"before": f"v{before}" if before else "-"}
+    if decision is not None:
+        facts["decision"] = decision.plain()
+        shown["because"] = decision.reason
+    session.document(facts, title=f"{served.name} is active", shown=shown)
 
 
-def rollback(session: Session) -> None:
+def rollback(session: Session, *, why: Annotated[str, typer.Option("--why", help="For the audit trail.")] = "") -> None:
     """Go back to the version that was active before.
+
+    As often as there are earlier ones. A canary that runs is what is taken back first.
 
     \b
     recsys-tui models rollback
     """
     from engine.services.lineage import whoami
 
-    version = session.services.registry.rollback(who=whoami())
-    facts = version_facts(version)
-    session.document(facts, title=f"{version.name} is active again", shown=_in_short(facts))
+    services = session.services
+    ended = services.canary.stop(who=whoami(), why=why)
+    if ended is None:
+        version = services.registry.rollback(who=whoami(), why=why)
+        facts = version_facts(version) | {"canary_ended": None}
+        session.document(facts, title=f"{version.name} is active again", shown=_in_short(facts))
+        return
+    version = services.registry.resolve("active")
+    facts = version_facts(version) | {"canary_ended": f"v{ended.version}"}
+    title = f"the canary v{ended.version} has ended: {version.name} serves everybody"
+    session.document(facts, title=title, shown=_in_short(facts))
 
 
 def delete(
     session: Session, name: VersionName, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
-    """Delete a version and its files; the active one is refused.
+    """Delete a version and its files.
+
+    Refused are the active one, one that takes part in a canary, and a member of an ensemble.
 
     \b
     recsys-tui models delete v3 --yes
     """
+    from engine.services.lineage import whoami
     from store.errors import UsageRefused
 
     registry = session.services.registry
     version = registry.resolve(name)
-    if version.active:
-        raise UsageRefused(f"{version.name} is active", hint="activate another version first, then delete this one")
+    registry.refuse_needed(version.id)
     if not yes:
         if not session.on_terminal:
             raise UsageRefused("deleting needs a word from you", hint=f"recsys-tui models delete {version.name} --yes")
         typer.confirm(
             f"delete {version.name} ({version.model_type}, {render.size(version.bytes)})?", abort=True, err=True
         )
-    registry.delete(version.id)
+    registry.delete(version.id, who=whoami())
     shown = {"version": version.name, "freed": render.size(version.bytes)}
     session.document({"deleted": version.name, "bytes": version.bytes}, title="deleted", shown=shown)
 
@@ -133,10 +179,13 @@ def verify(session: Session, name: Annotated[str, typer.Argument(metavar="[VERSI
     found = {version.name: registry.verify(version.id) for version in versions}
     damaged = [problem for problems in found.values() for problem in problems]
     if damaged:
-        for problem in damaged[:-1]:
-            session.say(problem)
         names = ", ".join(version for version, problems in found.items() if problems)
-        raise Damaged(damaged[-1], hint=f"damaged: {names}; train again or restore a backup, then delete them")
+        hint = f"damaged: {names}; train again or restore a backup, then delete them"
+        if not session.as_json:
+            for problem in damaged[:-1]:
+                session.say(problem)
+            raise Damaged(damaged[-1], hint=hint)
+        raise Damaged("; ".join(damaged), hint=hint)
     session.document(
         {"versions": len(found), "damaged": []},
         title="every file is as it was written",
@@ -147,11 +196,15 @@ def verify(session: Session, name: Annotated[str, typer.Argument(metavar="[VERSI
 def label(session: Session, name: VersionName, text: Annotated[str, typer.Argument(help="A short text.")]) -> None:
     """Give a version a short text of your own.
 
+    One with a label is kept by `models gc`; an empty text takes the label off.
+
     \b
     recsys-tui models label v7 "before the spring sale"
     """
+    from engine.services.lineage import whoami
+
     registry = session.services.registry
-    version = registry.label(registry.resolve(name).id, text)
+    version = registry.label(registry.resolve(name).id, text, who=whoami())
     session.document({"version": version.name, "label": version.label})
 
 
@@ -169,6 +222,8 @@ def version_facts(version: "ModelVersion") -> dict[str, Any]:
         "training_data": version.training_data,
         "protocol": version.protocol,
         "job": version.job,
+        "parent": f"v{version.parent}" if version.parent else None,
+        "members": version.members,
         "bytes": version.bytes,
         "sha256": {name: facts.sha256 for name, facts in version.files.items()},
     }
