@@ -11,6 +11,7 @@ SCREENS = {
     "models": "recsys_tui.screens.models:Models",
     "users": "recsys_tui.screens.users:Users",
     "rate": "recsys_tui.screens.rate:Rate",
+    "data": "recsys_tui.screens.data:Data",
     "jobs": "recsys_tui.screens.jobs:Jobs",
 }
 """Place and its class; those of `recsys_tui.actions.PLACES` that are missing here are not offered."""

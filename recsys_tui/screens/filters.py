@@ -7,10 +7,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Button, Checkbox, Input, Static
+from textual.widgets import Button, Input, Static
 
 from recsys_tui.screens.lists import Wanted
 from recsys_tui.widgets.text import shown
+from recsys_tui.widgets.toggle import Toggle
 
 _FIELDS = (
     ("only", "Only genres", "such as Comedy, Drama"),
@@ -29,7 +30,6 @@ class FilterDialog(ModalScreen[Wanted | None]):
     FilterDialog .row { height: 1; }
     FilterDialog .row Static { width: 14; }
     FilterDialog .row Input { width: 1fr; }
-    FilterDialog Checkbox { border: none; padding: 0; background: transparent; }
     """
 
     def __init__(self, wanted: Wanted) -> None:
@@ -52,7 +52,7 @@ class FilterDialog(ModalScreen[Wanted | None]):
                     yield Static(label)
                     yield Input(values[name], placeholder=hint, id=name, select_on_focus=False)
                 yield Static(id=f"{name}-error", classes="field-error")
-            yield Checkbox("also what they have rated", wanted.seen, id="seen", compact=True)
+            yield Toggle("also what they have rated", wanted.seen, id="seen")
             with Horizontal(classes="buttons"):
                 yield Button("Show", id="show", variant="primary", compact=True)
                 yield Button("Clear", id="clear", compact=True)
@@ -94,7 +94,7 @@ class FilterDialog(ModalScreen[Wanted | None]):
             tuple(filter(None, map(str.strip, self._text(name).split(",")))) for name in ("only", "without")
         )
         since, diversity = int(self._text("since") or 0), float(self._text("diversity") or 0)
-        seen = self.query_one("#seen", Checkbox).value
+        seen = self.query_one("#seen", Toggle).value
         self.dismiss(replace(self._wanted, only=only, without=without, since=since, diversity=diversity, seen=seen))
 
     @on(Button.Pressed, "#clear")

@@ -1,0 +1,82 @@
+"""How what is stored is drawn: figures under each other, ratings over time, what undoing an import means."""
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from recsys_tui import render
+from recsys_tui.screens.stock import Stock, by_span, freshness
+from recsys_tui.widgets.drawn import area, ranged
+from recsys_tui.widgets.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from store.activity import Activity
+    from store.imports import Import
+    from store.registry import ModelVersion
+    from store.undo import Undoing
+
+
+def facts_of(
+    found: Stock | None,
+    imports: "Sequence[Import]",
+    active: "ModelVersion | None",
+    when: "Activity | None",
+    width: int,
+    height: int,
+) -> Content:
+    """Return counts and ages; where `when` is given, ratings over time in the lines that are left."""
+    rows: list[tuple[str, str, str]] = []
+    if found is not None:
+        rows = [
+            ("ratings", render.count(found.ratings), ""),
+            ("users", render.count(found.users), ""),
+            ("items", render.count(found.items), ""),
+            ("density", f"{found.density:.4%}", ""),
+        ]
+    rows += [(name, value, "") for name, value in freshness(found, imports, active)]
+    text = ranged(rows, width) if rows else shown("counting…", "$text-muted")
+    left = height - len(rows)
+    return text if when is None or left < 2 else Content("\n").join([text, curve_of(when, width, left)])
+
+
+def curve_of(when: "Activity", width: int, height: int) -> Content:
+    """Return ratings over time, with its ends and what a cell is in the last line."""
+    counts, span = by_span(when, width)
+    if not counts:
+        return shown("no rating has a time", "$text-muted")
+    first, last = (render.when(day * 86_400.0)[:7] for day in (min(when.days), max(when.days)))
+    part = ", of a sample" if when.sampled else ""
+    middle = f"a cell is {span}{part}"
+    if width < len(middle) + len(first) + len(last) + 2:
+        middle = span
+    line = f"{first}{middle.center(width - len(first) - len(last))}{last}"
+    return Content("\n").join([area(counts, width, height - 1), shown(line, "$text-muted")])
+
+
+def undo_words(found: "Undoing") -> str:
+    """Return what undoing an import does, a line each."""
+    lines = [
+        (found.removed, "ratings go"),
+        (found.restored, "ratings return to what they were"),
+        (found.kept, "ratings were changed since and stay"),
+        (found.users, "users go"),
+        (found.items, "items go"),
+        (found.titles, "titles return to what they were"),
+    ]
+    words = [f"{render.count(count)} {what}" for count, what in lines if count]
+    if found.versions:
+        words.append(f"trained on it: {', '.join(found.versions)}")
+    return "\n".join(words) or "it has nothing left to take back"
+
+
+def tail_of(source: str) -> str:
+    """Return the end of a path, which tells more than its beginning; an address as it is."""
+    parts = source.rstrip("/").split("/")
+    return source if "://" in source or len(parts) <= 3 else f"…/{'/'.join(parts[-2:])}"
+
+
+def shown_lines(text: str) -> Content:
+    """Return what a command wrote as a page."""
+    return Content("\n").join(shown(line.replace("\t", "  ")) for line in text.splitlines())
