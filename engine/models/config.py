@@ -52,11 +52,12 @@ def _checked(declared: Any, value: Any) -> Any:
     converted = _converted(type(declared.default), value)
     low, high = meta["low"], meta["high"]
     outside = converted is None or (meta["choices"] and converted not in meta["choices"])
-    if not outside and isinstance(converted, (int, float)):
-        too_low, too_high = low is not None and converted < low, high is not None and converted > high
-        outside = too_low or too_high or isnan(converted)
+    for number in converted if isinstance(converted, list) else [converted]:
+        if not outside and isinstance(number, (int, float)):
+            too_low, too_high = low is not None and number < low, high is not None and number > high
+            outside = too_low or too_high or isnan(number)
     if outside:
-        kind = {int: "a whole number", float: "a number", bool: "true or false"}.get(type(declared.default), "")
+        kind = _KINDS.get(type(declared.default), "")
         wanted = ", ".join(part for part in (kind, allowed(meta) if kind != "true or false" else "") if part)
         raise SettingRefused(
             f"{name} = {value} is refused", hint=f"{name} must be {wanted}; default {declared.default}"
@@ -72,6 +73,12 @@ def _converted(kind: type, value: Any) -> Any:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(text.lower())
         if kind is int:
             return int(value) if isinstance(value, int) else int(text)
+        if kind is tuple:  # whole numbers: a list, or text as in 64,32,16
+            given = value if isinstance(value, (list, tuple)) else text.strip("[]()").split(",")
+            return [int(str(part)) for part in given] or None
         return kind(value)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", tuple: "whole numbers with commas between"}

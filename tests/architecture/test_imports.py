@@ -12,7 +12,7 @@ from tests.architecture.sources import ROOT, Import, Source, imports, sources
 EVERY = [(source, found) for source in sources() for found in imports(source)]
 
 LIBRARY_FOR = {
-    "torch": ["engine/models/neural_cf.py", "engine/models/neural_layers.py"],
+    "torch": ["engine/models/neural_torch.py", "engine/models/neural_training.py"],
     "optuna": ["engine/services/tuning.py"],
     "pyspark": ["engine/services/spark.py"],
     "pymongo": ["store/importers/mongodb.py"],
@@ -93,7 +93,7 @@ class TestLibraries:
 
     def test_slow_ones_wait_until_they_are_needed(self):
         late = {"torch", "pandas", "optuna", "pyspark", "pymongo", "sqlite_utils", "matplotlib", "scipy", "joblib"}
-        mine = {"torch": "engine/models/neural", "pymongo": "store/importers/mongodb.py", "scipy": "engine/kernels"}
+        mine = {"torch": "engine/models/neural_t", "pymongo": "store/importers/mongodb.py", "scipy": "engine/kernels"}
 
         def rule(source: Source, found: Import) -> bool:
             return found.at_start and found.package in late and not source.path.startswith(mine.get(found.package, "-"))

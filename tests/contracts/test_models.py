@@ -15,7 +15,7 @@ from engine.models.base import Contributions, Explains, FoldsIn, HasItemVectors,
 from engine.resources import thread_limit
 from tests.data import checkerboard, planted, rmse, table
 
-SMALL = {"n_factors": 4, "epochs": 4}
+SMALL = {"n_factors": 4, "epochs": 4, "embedding_dim": 4, "hidden_layers": [8, 4], "negatives": 16}
 VARIANTS = [
     ("mf", {"solver": "sgd", "learning_rate": 0.05}),
     ("mf", {"early_stopping": True}),
@@ -104,7 +104,7 @@ def test_epochs_count_up_and_losses_are_finite(make, data):
     for epoch in epochs:
         assert epoch.of >= len(epochs)
         assert epoch.ratings > 0
-        assert epoch.losses.keys() == {"train", "valid"}
+        assert {"train", "valid"} <= epoch.losses.keys()
         assert all(np.isfinite(loss) for loss in epoch.losses.values())
 
 
@@ -219,8 +219,8 @@ def test_likeness_on_the_checkerboard_is_parity(make):
 def test_stored_vectors_are_the_fold_in_of_the_training_rows(make, data):
     train, test = data
     model = trained(make(), train, valid=test)
-    if not isinstance(model, FoldsIn) or getattr(model.config, "early_stopping", False):
-        pytest.skip("does not fold in, or trained on a part")
+    if not isinstance(model, FoldsIn) or getattr(model.config, "early_stopping", False) or not model.folds_in_exactly:
+        pytest.skip("does not fold in, trained on a part, or learns more of a user than folding in finds")
     for user in range(0, train.n_users, 7):
         folded = model.fold_in(*train.history(user))
         assert folded.dtype == np.float32
@@ -243,8 +243,8 @@ def test_contributions_sum_to_the_score(make, data):
     for user in (0, 17, 131):
         history = train.history(user)
         scores = model.scores(model.fold_in(*history))
-        for item in (0, 50, 199):
-            parts = model.contributions(*history, item)
+        targets = np.array([0, 50, 199])
+        for item, parts in zip(targets, model.contributions(*history, targets), strict=True):
             assert parts.method in {"additive", "removal"}
             if parts.method == "additive":
                 assert parts.baseline + parts.amounts.sum() == pytest.approx(parts.score, abs=1e-9)
@@ -255,7 +255,7 @@ def test_without_a_history_the_score_is_the_baseline(make, data):
     model = trained(make(), data[0])
     if not isinstance(model, Explains):
         pytest.skip("does not explain")
-    parts = model.contributions(np.zeros(0, np.int64), np.zeros(0, np.float32), 3)
+    [parts] = model.contributions(np.zeros(0, np.int64), np.zeros(0, np.float32), np.array([3]))
     assert isinstance(parts, Contributions)
     assert parts.baseline == parts.score == pytest.approx(float(model.scores(model.cold_vector())[3]), abs=1e-5)
 
