@@ -16,9 +16,9 @@ def overlaps(first: NDArray[np.integer[Any]], second: NDArray[np.integer[Any]]) 
         first: (B, n), distinct items best first, padded with -1.
         second: (B, n), likewise, over the same items.
     """
-    same = _same(first, second)
-    lengths = np.maximum((first >= 0).sum(axis=1), (second >= 0).sum(axis=1))
-    return np.where(lengths > 0, same.sum(axis=(1, 2)) / np.maximum(lengths, 1), 1.0)
+    lengths = _lengths(first, second)
+    common = _met_at(first, second).sum(axis=1)
+    return np.where(lengths > 0, common / np.maximum(lengths, 1), 1.0)
 
 
 def rank_biased(
@@ -39,19 +39,26 @@ def rank_biased(
     n = first.shape[1]
     if not n:
         return np.ones(len(first))
-    lengths = np.maximum((first >= 0).sum(axis=1), (second >= 0).sum(axis=1))  # (B,)
-    same = _same(first, second)  # (B, n, n)
-    places = np.maximum(*np.mgrid[:n, :n])  # (n, n), the depth - 1 from which a pair of places counts
-    found = np.stack([same[:, places == depth].sum(axis=1) for depth in range(n)], axis=1)  # (B, n)
+    lengths = _lengths(first, second)
     depth = np.arange(1, n + 1)
-    agreement = np.cumsum(found, axis=1) / depth  # (B, n), X_d / d
+    agreement = np.cumsum(_met_at(first, second), axis=1) / depth  # (B, n), X_d / d
     weights = np.where(depth <= lengths[:, None], (1 - p) * p ** (depth - 1.0), 0.0)
     last = agreement[np.arange(len(first)), np.maximum(lengths - 1, 0)]
     shared = (weights * agreement).sum(axis=1) + p**lengths * last
     return np.where(lengths > 0, np.clip(shared, 0.0, 1.0), 1.0)
 
 
-def _same(first: NDArray[np.integer[Any]], second: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
-    """Return which places of the first list hold the item of which places of the second, (B, n, n)."""
-    found: NDArray[np.bool_] = (first[:, :, None] == second[:, None, :]) & (first >= 0)[:, :, None]
-    return found
+def _lengths(first: NDArray[np.integer[Any]], second: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Return the length of the longer list of each user (B,)."""
+    lengths: NDArray[np.intp] = np.maximum((first >= 0).sum(axis=1), (second >= 0).sum(axis=1))
+    return lengths
+
+
+def _met_at(first: NDArray[np.integer[Any]], second: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Return how many items come to be in both lists at each depth, (B, n): at the lower of their two places."""
+    n_items = 1 + max(int(first.max(initial=0)), int(second.max(initial=0)))
+    (rows, places), (other_rows, other_places) = np.nonzero(first >= 0), np.nonzero(second >= 0)
+    keys = rows * n_items + first[rows, places], other_rows * n_items + second[other_rows, other_places]
+    _, here, there = np.intersect1d(*keys, assume_unique=True, return_indices=True)
+    depth = np.maximum(places[here], other_places[there])
+    return np.bincount(rows[here] * first.shape[1] + depth, minlength=first.size).reshape(first.shape)

@@ -80,7 +80,7 @@ def markdown(document: Mapping[str, Any]) -> str:
         lines += ["", f"## {title}", "", _md_row(head), "|" + "---|" * len(head)]
         lines += [_md_row([_md(cell) for cell in row]) for row in rows]
         if text := _text_plot(title, document):
-            lines += ["", "```text", text, "```"]
+            lines += ["", "```text", text.replace("`", "'"), "```"]  # a name must not end the block
     lines += ["", "## What the figures mean", ""]
     lines += [f"- **{_md(row['metric'])}** {_md(_meaning(row))}" for row in document["metrics"]]
     return "\n".join(lines) + "\n"
