@@ -1,6 +1,7 @@
 """Rows to a file: CSV, NDJSON or Parquet by the suffix; the file appears whole or not at all."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ def check_target(out: Path) -> None:
         raise UsageRefused(
             f"{out}: unknown suffix {out.suffix!r}", hint="name a file ending in .csv, .ndjson or .parquet"
         )
+    _check_place(out)
+
+
+def _check_place(out: Path) -> None:
     if out.is_dir():
         raise UsageRefused(f"{out} is a folder", hint="name a file in it")
     if not out.parent.is_dir():
@@ -46,21 +51,41 @@ def write_rows(out: Path, rows: Iterable[Mapping[str, Any]], columns: list[str],
         NoSpace, NoPermission: nothing remains of the attempt.
     """
     check_target(out)
-    partial = out.with_name(out.name + ".partial")
     chosen = ({name: row[name] for name in columns} for row in rows)
-    try:
+    with _whole(out) as partial:
         if _FORMATS[out.suffix] == "parquet":
-            count = _write_parquet(partial, chosen, columns)
-        else:
-            with partial.open("w", encoding="utf-8", newline="") as file:
-                partial.chmod(0o600)
-                count = render.emit(chosen, columns, _FORMATS[out.suffix], stream=file, true_data=True, raw=raw)
+            return _write_parquet(partial, chosen, columns)
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            partial.chmod(0o600)
+            return render.emit(chosen, columns, _FORMATS[out.suffix], stream=file, true_data=True, raw=raw)
+
+
+def write_document(out: Path, document: Mapping[str, Any]) -> None:
+    """Write one JSON document, for the owner alone.
+
+    Raises:
+        NotFound: the folder of the file is not there.
+        UsageRefused: it is a folder.
+        NoSpace, NoPermission: nothing remains of the attempt.
+    """
+    _check_place(out)
+    with _whole(out) as partial, partial.open("w", encoding="utf-8") as file:
+        partial.chmod(0o600)
+        render.emit_document(document, stream=file)
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """Yield a path to write to, which takes the place of the target at the end; nothing is left of a failed attempt."""
+    partial = out.with_name(out.name + ".partial")
+    try:
+        partial.unlink(missing_ok=True)
+        yield partial
         partial.replace(out)
     except OSError as error:
         raise translate(error, out) from error
     finally:
         partial.unlink(missing_ok=True)
-    return count
 
 
 def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], columns: list[str]) -> int:

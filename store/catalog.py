@@ -141,6 +141,14 @@ def list_items(database: Database, *, after: str = "", limit: int = 50) -> list[
     return [_item(row) for row in rows]
 
 
+def all_items(database: Database, *, page: int = 1000) -> Iterator[Item]:
+    """Yield the whole catalogue by text id, reading a page at a time so that writers never wait long."""
+    after = ""
+    while rows := list_items(database, after=after, limit=page):
+        yield from rows
+        after = rows[-1].item
+
+
 def search_items(database: Database, text: str, *, limit: int = 20) -> list[Item]:
     """Return items whose title holds `text` (any case), or whose id is `text`; best-known titles have no preference."""
     with database.read() as db:

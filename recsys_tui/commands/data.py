@@ -64,16 +64,21 @@ def stats(session: Session) -> None:
 
 def export(
     session: Session,
-    what: Annotated[Literal["ratings", "recommendations", "metrics"], typer.Argument(help="What to write.")],
+    what: Annotated[Literal["ratings", "items", "recommendations", "metrics"], typer.Argument(help="What to write.")],
     *,
     out: Annotated[Path, typer.Option("--out", help="Target file: .csv, .ndjson or .parquet.")],
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="Items a user, for recommendations.")] = 10,
     version: Annotated[str, typer.Option("--version", help="Version, for recommendations.")] = "active",
+    raw: Annotated[bool, typer.Option("--raw", help="No guard against cells that a spreadsheet would run.")] = False,
 ) -> None:
-    """Write ratings, recommendations or metrics to a file.
+    """Write ratings, items, recommendations or metrics to a file.
+
+    In CSV a quote goes before what a spreadsheet would take for a formula; importing takes it away again. A folder with
+    ratings.csv and items.csv can be imported as it is.
 
     \b
     recsys-tui export ratings --out ratings.csv
+    recsys-tui export items --out items.csv
     recsys-tui export recommendations --out lists.parquet -n 20
     """
     from recsys_tui.exports import write_rows
@@ -84,6 +89,11 @@ def export(
 
         rows: Any = (row._asdict() for row in all_rows(services.database))
         columns = ["user", "item", "rating", "at"]
+    elif what == "items":
+        from store.catalog import all_items
+
+        rows = ({**vars(item), "genres": "|".join(item.genres)} for item in all_items(services.database))
+        columns = ["item", "title", "year", "genres"]
     elif what == "metrics":
         rows = (
             {"version": found.name, "model": found.model_type, "metric": name} | row._asdict()
@@ -96,7 +106,7 @@ def export(
 
         rows = recommend_all(services, number, version=version)
         columns = ["user", "rank", "item", "score"]
-    count = write_rows(out, rows, columns)
+    count = write_rows(out, rows, columns, raw=raw)
     session.document({"rows": count, "out": str(out)}, title="written", shown={"rows": f"{count:,}", "file": str(out)})
 
 

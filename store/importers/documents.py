@@ -207,8 +207,8 @@ class DocumentTitles:
         return id_text(value, self._kinds).encode("utf-8", "replace").decode().strip()
 
     def _genres(self, value: Any) -> tuple[str, ...]:
-        parts = value if isinstance(value, list) else self._text(value).split("|")
-        names = dict.fromkeys(self._text(part) for part in parts)
+        parts = value if isinstance(value, list) else [value]
+        names = dict.fromkeys(name.strip() for part in parts for name in self._text(part).split("|"))
         return tuple(name for name in names if name and name != NO_GENRES)
 
     def _year(self, value: Any, title: str) -> int | None:

@@ -27,6 +27,11 @@ PIECES_OF_SQL = {
     ("store/ingest.py", "rule.changes"): "from the table of rules in store/duplicates.py",
     ("store/ingest.py", "rule.rating"): "likewise",
     ("store/ingest.py", "rule.at"): "likewise",
+    ("store/forget.py", "table"): "a table of our own schema, quoted, or from the tables of texts",
+    ("store/forget.py", "column"): "from the tables of texts at the top of the file",
+    ("store/forget.py", "key"): "likewise",
+    ("store/importers/sqlite.py", "chosen"): "columns out of the schema of the file that is read, quoted",
+    ("store/importers/sqlite.py", "_quoted(table)"): "likewise",
 }
 """What may stand in braces inside SQL besides constants and placeholders, each with its reason."""
 

@@ -1,0 +1,45 @@
+"""Files of a version replaced by others that hold less, with the row that names their checksums."""
+
+import json
+import shutil
+from collections.abc import Mapping
+
+from store.artifacts import Bundle, write_bundles
+from store.database import translate
+from store.registry import ModelVersion, Registry
+
+
+def replace_files(registry: Registry, version: ModelVersion, bundles: Mapping[str, Bundle]) -> None:
+    """Write bundles in the place of those of a version; ensembles that name a file by its checksum follow.
+
+    The files and the row change at one moment for everyone who asks the database. Where the process dies between the
+    two, the version is named as damaged and not served: doing it again, or deleting it, mends that.
+
+    Raises:
+        NoSpace, NoPermission: nothing has changed.
+    """
+    folder = registry.folder / version.name
+    fresh = folder.with_name(folder.name + ".redacted")
+    old = folder.with_name(folder.name + ".old.partial")
+    facts = write_bundles(fresh, bundles)
+    try:
+        with registry.database.write() as db:
+            files = json.dumps({name: fact._asdict() for name, fact in facts.items()})
+            db.execute("UPDATE versions SET files = ? WHERE id = ?", (files, version.id))
+            for name, fact in facts.items():
+                before = version.files.get(name)
+                if before is not None and before.sha256 != fact.sha256:
+                    db.execute(
+                        "UPDATE versions SET members = replace(members, ?, ?) WHERE instr(members, ?)",
+                        (before.sha256, fact.sha256, before.sha256),
+                    )
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+            fresh.rename(folder)
+    except OSError as error:
+        if not folder.exists() and old.exists():
+            old.rename(folder)
+        raise translate(error, folder) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
