@@ -129,9 +129,9 @@ def fresh_ratings(database: Database, canary: Canary, *, limit: int = 100_000) -
         rows = db.execute(
             "SELECT u.user, i.item, r.rating "
             "FROM users u JOIN ratings r ON r.user = u.id JOIN items i ON i.id = r.item "
-            "WHERE u.revision > :revision AND ((r.import IS NULL AND r.at >= :began) "
+            "WHERE u.revision > :revision AND (-r.import > :revision "
             "OR r.import IN (SELECT id FROM imports WHERE started_at >= :began)) "
             "ORDER BY (u.id * 2654435761) % 4294967296, u.id LIMIT :limit",
-            {"revision": canary.revision, "began": int(canary.began_at), "limit": limit},
+            {"revision": canary.revision, "began": canary.began_at, "limit": limit},
         ).fetchall()
     return sorted(rows)

@@ -1,76 +1,92 @@
 """Answers for many users: streamed, with memory bounded by a byte budget whatever the number of users."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from heapq import merge
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.diversity import Wish, rerank
+from engine.models.base import Model
 from engine.ranking import BYTE_BUDGET, top_k_many
 from engine.resources import thread_limit
+from engine.services.filters import Filters, allowed_items
 from engine.services.ladder import View
 from engine.services.manager import Snapshot
-from engine.services.recommend import Filters, Prediction, Recommender, allowed_items
+from engine.services.recommend import Prediction, Recommender
 from store import catalog
 
 if TYPE_CHECKING:
     from engine.services import Services
 
 _PAIRS = 10_000  # pairs of neighbouring rows that are looked at together
+_MOST_USERS = 1_024  # at a time: more leave the cache of the processor
+_PLAIN = Wish()
 
 
-def recommend_all(
-    services: "Services", n: int, *, version: str = "active", filters: Filters | None = None
-) -> Iterator[dict[str, Any]]:
-    """Yield the lists of all users as rows (user, rank, item, score), users in the order of their ids.
+class Lists(NamedTuple):
+    """The lists of some users: how many users, the last of them, and rows of user, rank, item and score."""
+
+    users: int
+    last: str
+    rows: list[dict[str, Any]]
+
+
+def recommend_all(services: "Services", n: int, **settings: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `list_batches` one by one."""
+    for batch in list_batches(services, n, **settings):
+        yield from batch.rows
+
+
+def list_batches(
+    services: "Services",
+    n: int,
+    *,
+    version: str = "active",
+    filters: Filters | None = None,
+    wish: Wish = _PLAIN,
+    after: str = "",
+    byte_budget: int = BYTE_BUDGET,
+) -> Iterator[Lists]:
+    """Yield the lists of all users in the order of their ids, some at a time, as `Recommender.recommend` gives them.
+
+    Args:
+        services: of the database.
+        n: items in a list.
+        version: `v7`, active, latest, best or previous; what it stands for at the beginning serves all.
+        filters: what may be in a list.
+        wish: what a list shall be besides good.
+        after: begin after this user, for a run that goes on.
+        byte_budget: what a batch may take in memory.
 
     Raises:
         NotFound: no such version.
+        SettingRefused: a genre that the catalogue does not have.
     """
+    chosen = filters or Filters()
     snapshot = services.manager.snapshot(version)
-    n_items = len(snapshot.model.facts.items)
-    allowed = allowed_items(snapshot.model, filters or Filters())
-    include_seen = bool(filters and filters.include_seen)
-    size = max(1, BYTE_BUDGET // (8 * max(1, n_items)))  # float32 scores, and as much again while they are ranked
-    users = catalog.user_ids(services.database)
-    while batch := list(islice(users, size)):
-        for views, ranked, scores in ranked_lists(
-            services, snapshot, batch, n, allowed=allowed, include_seen=include_seen
-        ):
-            yield from _rows(views, ranked, scores)
+    allowed = allowed_items(snapshot.model, chosen)
+    users = catalog.user_ids(services.database, after=after)
+    while batch := list(islice(users, _batch_size(snapshot.model, byte_budget))):
+        with thread_limit(1):  # many small products: threads would wait for one another longer than they work
+            views = [services.recommender.ladder.view(snapshot, user, remember=False) for user in batch]
+        rows: list[dict[str, Any]] = []
+        for model, group in groupby(views, key=lambda view: view.model):
+            together = list(group)
+            scores = model.score_vectors(np.stack([view.vector for view in together]))  # (B, n_items)
+            if allowed is not None:
+                scores[:, ~allowed] = -np.inf
+            rows += _rows(together, scores, n, wish, include_seen=chosen.include_seen)
+        yield Lists(len(batch), batch[-1], rows)
 
 
-def ranked_lists(
-    services: "Services",
-    snapshot: Snapshot,
-    users: Sequence[str],
-    n: int,
-    *,
-    allowed: NDArray[np.bool_] | None = None,
-    include_seen: bool = False,
-) -> Iterator[tuple[list[View], NDArray[np.int32], NDArray[np.float32]]]:
-    """Yield (views (B), items (B, n), scores (B, n_items)) of neighbouring users who stand on rungs of one model.
-
-    Args:
-        services: have the users.
-        snapshot: the version that answers.
-        users: text ids; as many as there is room for the scores of.
-        n: length of the lists, padded with -1 where fewer items are left.
-        allowed: (n_items,), the items that may be in a list; None for all.
-        include_seen: rated items may be in it.
-    """
-    with thread_limit(1):  # many small products: threads would wait for one another longer than they work
-        views = [services.recommender.ladder.view(snapshot, user, remember=False) for user in users]
-    for model, group in groupby(views, key=lambda view: view.model):
-        together = list(group)
-        scores = model.score_vectors(np.stack([view.vector for view in together]))  # (B, n_items)
-        if allowed is not None:
-            scores[:, ~allowed] = -np.inf
-        seen = [view.items[:0] if include_seen else np.sort(view.items) for view in together]
-        indptr = np.concatenate([[0], np.cumsum([len(items) for items in seen])])
-        yield together, top_k_many(scores, n, indptr, np.concatenate(seen).astype(np.int64)), scores
+def _batch_size(model: Model, byte_budget: int) -> int:
+    """Return how many users fit: vectors twice, scores, what the model makes on the way, and what is ranked."""
+    each = 16 * len(model.facts.items) + 2 * model.cold_vector().nbytes
+    return min(max(1, byte_budget // max(each, 1)), _MOST_USERS)
 
 
 def predict_pairs(
@@ -81,15 +97,16 @@ def predict_pairs(
     Raises:
         NotFound: no such version.
     """
-    snapshot = services.manager.snapshot(version)
-    recommender, items = services.recommender, snapshot.model.facts.items
+    answering = _answering(services, version)
+    recommender = services.recommender
     stream = iter(pairs)
     while chunk := list(islice(stream, _PAIRS)):
         answers: list[Prediction | None] = [None] * len(chunk)
         by_user = sorted(range(len(chunk)), key=lambda row: chunk[row][0])
         with thread_limit(1):  # as above
             for user, rows in groupby(by_user, key=lambda row: chunk[row][0]):
-                view = recommender.ladder.view(snapshot, user)
+                snapshot = next(snapshot for snapshot, takes in answering if takes(user))
+                view, items = recommender.ladder.view(snapshot, user), snapshot.model.facts.items
                 together = list(rows)
                 positions = [items.index(chunk[row][1]) for row in together]
                 known = [
@@ -116,11 +133,15 @@ def _told(recommender: Recommender, snapshot: Snapshot, view: View, positions: N
     return [replace(prediction, prediction=score) for prediction, score in zip(found, scores, strict=True)]
 
 
-def _rows(views: list[View], ranked: NDArray[np.int32], scores: NDArray[np.float32]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a batch of users with lists (B, n), -1 where nothing is left, and scores (B, n_items)."""
+def _rows(
+    views: list[View], scores: NDArray[np.float32], n: int, wish: Wish, *, include_seen: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a batch of users whose scores are (B, n_items)."""
+    seen = [view.items[:0] if include_seen else np.sort(view.items) for view in views]
+    indptr = np.concatenate([[0], np.cumsum([len(items) for items in seen])])
+    ranked = top_k_many(scores, wish.candidates(n), indptr, np.concatenate(seen).astype(np.int64))  # (B, m), or -1
     for row, view in enumerate(views):
-        names = view.model.facts.items
-        for rank, item in enumerate(ranked[row], 1):
-            if item >= 0:
-                score = float(scores[row, item])
-                yield {"user": view.user, "rank": rank, "item": names.text(int(item)), "score": score}
+        names, best = view.model.facts.items, ranked[row][ranked[row] >= 0]
+        picked = rerank(view.model, scores[row], best, n, wish, (view.items, view.ratings))
+        for rank, item in enumerate(picked.tolist(), 1):
+            yield {"user": view.user, "rank": rank, "item": names.text(item), "score": float(scores[row, item])}

@@ -62,7 +62,7 @@ class Folding:
         Returns what makes their vectors, for another thread, without the database.
         """
         snapshot = self._snapshot
-        if snapshot is None or not isinstance(snapshot.model, FoldsIn):
+        if snapshot is None or not snapshot.version.id or not isinstance(snapshot.model, FoldsIn):
             return list
         histories = [history(self._database, snapshot, user, user_id) for user, user_id in touched.items()]
         return lambda: self._fold(snapshot, histories, revision)

@@ -152,13 +152,15 @@ class MLModelManager:
         While the database stays as it is, asking again costs one cheap query.
 
         Args:
-            name: `v7`, active, latest, best or previous.
+            name: `v7`, active, latest, best or previous; `popularity` is what answers where no version can be read.
             user: who is served; a canary takes its share of the users of the active version.
 
         Raises:
             NotFound: no version of that name.
         """
         moment = self._memory.now()
+        if name == Popularity.name:  # what answered where no version could be read
+            return self._last_resort()
         if user is not None and name == "active":
             canary = self._memory.canary()
             if canary is not None and canary.takes(user):
