@@ -112,7 +112,10 @@ KEYS = {
     "models activate v2": VERSION,
     "models verify": "versions damaged",
     "models label v2 spring": "version label",
-    "evaluate active": "version protocol users metrics",
+    "evaluate active": "version protocol users metrics segments reliability",
+    "compare v2 v1": "versions users protocol rows verdict",
+    "diff v1 v2": "users changed overlap_mean rbo_mean gains losses examples",
+    "metrics history ndcg@10": "[] version model trained_at metric value low high users",
     "metrics list": "[] metric better sentence formula source empty_case",
     "metrics explain ndcg@10": "metric better sentence formula source empty_case",
     "recommend 1 --explain": "user version rung items notes",
@@ -179,7 +182,8 @@ def test_json_has_true_ids_times_and_no_nan(db):
 
 LISTS = [" ".join(words) for words, command in ALL.items() if any(p.name == "format" for p in command.params)]
 ARGUMENTS = {"recommend": "1", "similar": "7", "items search": "the", "jobs tail": "2", "evaluate": "v2"}
-DOCUMENTS = {"recommend": "items", "similar": "items", "doctor": "checks"}
+ARGUMENTS |= {"compare": "v2 v1"}
+DOCUMENTS = {"recommend": "items", "similar": "items", "doctor": "checks", "compare": "rows"}
 
 
 def test_all_lists_take_a_format():
@@ -189,7 +193,7 @@ def test_all_lists_take_a_format():
 
 @pytest.mark.parametrize("name", [name for name in LISTS if name != "import"])
 def test_formats_agree(db, name):
-    words = [*name.split(), *([ARGUMENTS[name]] if name in ARGUMENTS else [])]
+    words = [*name.split(), *ARGUMENTS.get(name, "").split()]
     tables = {
         kind: list(csv.DictReader(io.StringIO(call(db, *words, "--format", kind).out), delimiter=mark))
         for kind, mark in (("csv", ","), ("tsv", "\t"))

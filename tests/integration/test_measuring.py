@@ -28,7 +28,7 @@ def train(db, model, settings=None, **options):
 
 @pytest.fixture(scope="module")
 def db(tmp_path_factory):
-    """Versions v1 to v6: popularity, mf, ials of another seed, mf by time, popularity fitted on all, and on all only."""
+    """Versions v1 to v6: popularity, mf, ials of another seed, mf by time, popularity fitted on all, or on all only."""
     folder = tmp_path_factory.mktemp("measuring")
     path = folder / "films.db"
     call(path, "import", few_ratings(folder / "sample"))
