@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
+from textual.content import Content
 from textual.widgets import Static
 
 from recsys_tui import render
@@ -41,7 +42,7 @@ _REJECTED = [
     Field("reason", width=26),
     Field("raw", "row", grows=True, width=20),
 ]
-_EMPTY = "No ratings yet.\n\nn  imports a file, a folder or a MongoDB\ns  takes the sample data, to look around"
+_EMPTY = Content("No ratings yet\n\nn imports a file, a folder or a MongoDB\ns takes the sample data, to look around")
 
 
 class Data(ImportsPlace):
@@ -86,7 +87,7 @@ class Data(ImportsPlace):
 
     def body(self) -> ComposeResult:
         """Yield the panes, and what stands there when nothing is stored."""
-        yield Static(shown(_EMPTY), id="empty", classes="empty")
+        yield Static(_EMPTY, id="empty", classes="empty")
         yield Static(id="going")
         with Container(id="panes"):
             with Vertical(id="counts", classes="pane"):

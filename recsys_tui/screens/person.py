@@ -77,7 +77,7 @@ class PersonPlace(Place):
         table, pane = self.query_one("#items", VirtualTable), self.query_one("#list")
         noted = self.query_one("#noted", Static)
         table.columns = list_fields(found)
-        table.empty = empty or "no item is eligible: f changes the filters"
+        table.empty = empty or ("no item is eligible: f changes the filters" if self.user else "")
         if found is None:
             pane.border_title, pane.border_subtitle, noted.display = shown("list"), shown(""), False
             table.show([])

@@ -60,6 +60,7 @@ class Rate(PersonPlace):
     Rate .asks Input { width: 1fr; }
     Rate #known { width: auto; max-width: 50%; padding: 0 0 0 1; }
     Rate WhyPane { display: none; }
+    Rate.-low WhyPane #said { max-height: 2; margin-bottom: 0; }
     Rate.-narrow.-why #rating { display: none; }
     Rate.-why WhyPane, Rate.-wide WhyPane { display: block; height: 1fr; }
     Rate.-wide #panes { layout: horizontal; }

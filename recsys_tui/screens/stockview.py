@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from store.registry import ModelVersion
     from store.undo import Undoing
 
+_DIALOG = 56  # cells of text in a question
+
 
 def facts_of(
     found: Stock | None,
@@ -55,20 +57,19 @@ def curve_of(when: "Activity", width: int, height: int) -> Content:
     return Content("\n").join([area(counts, width, height - 1), shown(line, "$text-muted")])
 
 
-def undo_words(found: "Undoing") -> str:
+def undo_words(found: "Undoing") -> Content:
     """Return what undoing an import does, a line each."""
-    lines = [
-        (found.removed, "ratings go"),
-        (found.restored, "ratings return to what they were"),
-        (found.kept, "ratings were changed since and stay"),
-        (found.users, "users go"),
-        (found.items, "items go"),
-        (found.titles, "titles return to what they were"),
+    counts = [
+        ("ratings that go", found.removed),
+        ("ratings that return to what they were", found.restored),
+        ("ratings changed since, which stay", found.kept),
+        ("users that go", found.users),
+        ("items that go", found.items),
+        ("titles that return to what they were", found.titles),
     ]
-    words = [f"{render.count(count)} {what}" for count, what in lines if count]
-    if found.versions:
-        words.append(f"trained on it: {', '.join(found.versions)}")
-    return "\n".join(words) or "it has nothing left to take back"
+    rows = [(what, render.count(count), "") for what, count in counts if count]
+    rows += [("versions trained on it", ", ".join(found.versions), "")] if found.versions else []
+    return ranged(rows, _DIALOG) if rows else Content("it has nothing left to take back")
 
 
 def tail_of(source: str) -> str:

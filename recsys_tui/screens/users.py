@@ -63,15 +63,17 @@ class Users(PersonPlace):
     CSS = """
     Users #panes { layout: vertical; height: 1fr; }
     Users #people, Users #list { height: 1fr; }
-    Users #people:focus-within, Users #list:focus-within, Users WhyPane:focus-within { height: 1.7fr; }
+    Users #people:focus-within, Users #list:focus-within { height: 1.7fr; }
     Users #about, Users WhyPane, Users ProfilePane { height: 1fr; }
+    Users #about:focus-within { height: 1.7fr; }
+    Users.-low WhyPane #said { max-height: 2; margin-bottom: 0; }
     Users.-narrow WhyPane { display: none; }
     Users.-narrow.-why WhyPane { display: block; }
     Users.-narrow.-why ProfilePane { display: none; }
     Users.-wide #panes { layout: horizontal; }
-    Users.-wide #people { width: 36; height: 1fr; }
+    Users.-wide #people { width: 34; height: 1fr; }
     Users.-wide #list { width: 1fr; height: 1fr; }
-    Users.-wide #about { width: 48; layout: vertical; }
+    Users.-wide #about { width: 52; layout: vertical; }
     Users.-wide WhyPane, Users.-wide WhyPane:focus-within { height: 3fr; }
     Users.-wide ProfilePane { height: 2fr; }
     Users #find { display: none; }
@@ -136,7 +138,7 @@ class Users(PersonPlace):
         if found.text:
             table.empty = "nobody's id holds that: fewer letters find more"
         else:
-            table.empty = "no ratings yet: 5 goes to Data, which imports them or takes the sample data"
+            table.empty = "no ratings yet: 5 (Data) imports them"
         if found.pages is None:
             table.show(found.rows, cursor=found.at)
         else:

@@ -73,7 +73,7 @@ def part_fields(largest: float, digits: int) -> list[Field]:
 
     return [
         Field("title", "rated", grows=True, width=12),
-        Field("your_rating", "stars", width=5, align="right", show=render.plainly),
+        Field("your_rating", "given", width=5, align="right", show=render.plainly),
         Field("amount", "adds", width=digits + 4, align="right", show=signed),
         Field("bar", " ", width=_BAR, show=lambda amount: signed_bar(amount, largest, _BAR), tone="accent"),
     ]
@@ -84,7 +84,6 @@ class WhyPane(Vertical):
 
     DEFAULT_CSS = """
     WhyPane #said { height: auto; max-height: 6; margin-bottom: 1; }
-    .-low WhyPane #said { max-height: 2; margin-bottom: 0; }
     """
 
     def compose(self) -> ComposeResult:
@@ -159,7 +158,7 @@ class ProfilePane(Vertical):
 def _about(found: "Profile", width: int, height: int) -> Content:
     """Return counts, then genres and latest ratings in the lines there are."""
     user = found.user
-    figures = render.count(user.n_ratings), render.number(user.mean, 2), render.when(user.last_at)
+    figures = render.count(user.n_ratings), render.number(user.mean, 2), render.when(user.last_at)[:10]
     lines: list[Content] = [shown("{} ratings, mean {}, last {}".format(*figures))]
     room = max(height - 1, 0)
     if room < _ROOMY:
