@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle as Known
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from engine.services import retention
 from store import database as database_module
-from store import errors
+from store import errors, names
 from store.artifacts import Bundle
 from store.audit import ACTIVATIONS
 from store.database import Database
@@ -31,9 +32,9 @@ PROTOCOL = {"split": "random", "test": 0.2, "seed": 42}
 DATA = {"n_users": 3, "n_movies": 4, "n_ratings": 5, "fingerprint": "f"}
 
 
-def new(ndcg=None, protocol=PROTOCOL, data=DATA, **more):
+def new(ndcg=None, protocol=PROTOCOL, data=DATA, model="mf", **more):
     figures = {} if ndcg is None else {"ndcg@10": MetricRow(ndcg)}
-    return NewVersion("mf", {"n_factors": 3}, data, protocol, {"host": "h"}, figures, **more)
+    return NewVersion(model, {"n_factors": 3}, data, protocol, {"host": "h"}, figures, **more)
 
 
 def save(registry, ndcg=None, **more):
@@ -158,6 +159,75 @@ class TestActivating:
             Slow(three.database).activate(1, who="ann")
         assert active(three) == [3]
         assert len(served(three)) == 3
+
+
+class TestGates:
+    def test_a_refusal_is_written_down_and_changes_nothing(self, three):
+        three.refuse(1, who="cron", why="worse", figures={"ndcg@10": [0.1, 0.2]})
+        assert active(three) == [3]
+        assert [version.state for version in three.versions()] == ["active", "retired", "retired"]
+        assert three.audit(1)[0]._replace(at=0) == (1, 3, 0, "cron", "refuse", "worse", {"ndcg@10": [0.1, 0.2]})
+        assert three.resolve("previous").id == 2
+
+    def test_two_activations_at_once_the_later_one_is_refused(self, three):
+        """Both have seen v3 serve; whoever commits second is told, and what the first did stands."""
+        barrier, ended = threading.Barrier(2), []
+
+        class Meeting(Registry):
+            def verify(self, version, files=""):
+                barrier.wait()
+                return super().verify(version, files)
+
+        def activate(number):
+            try:
+                Meeting(three.database).activate(number, who="ann", expect=3)
+                ended.append(number)
+            except errors.Busy as error:
+                ended.append(str(error))
+
+        threads = [threading.Thread(target=activate, args=(number,)) for number in (1, 2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        [winner] = [one for one in ended if isinstance(one, int)]
+        assert f"v{winner} was activated at the same moment" in ended
+        assert active(three) == [winner]
+        assert len(served(three)) == 4
+
+    def test_two_rollbacks_at_once_go_one_step_back(self, three):
+        class Slow(Registry):
+            def verify(self, version, files=""):
+                if three.active() == 3:
+                    three.rollback(who="bob")
+                return super().verify(version, files)
+
+        with pytest.raises(errors.Busy, match="v2 was activated"):
+            Slow(three.database).rollback(who="ann")
+        assert active(three) == [2]
+
+
+class TestMembers:
+    def test_a_member_of_an_ensemble_cannot_be_deleted_before_it(self, three):
+        ensemble = save(three, members={"v1": "0" * 64, "v2": "0" * 64})
+        assert three.get(ensemble.id).members == {"v1": "0" * 64, "v2": "0" * 64}
+        with pytest.raises(errors.UsageRefused, match="v1 is a member of v4") as caught:
+            three.delete(1)
+        assert "delete v4 first" in caught.value.hint
+        assert three.verify(1) == []
+        three.delete(4)
+        three.delete(1)
+        assert [version.id for version in three.versions()] == [3, 2]
+
+
+class TestBest:
+    def test_it_goes_by_the_metric_asked_for_and_its_direction(self, registry):
+        for ndcg, rmse in ((0.3, 0.9), (0.2, 0.8), (0.1, None)):
+            registry.set_metrics(save(registry, ndcg).id, {"rmse": MetricRow(rmse)})
+        assert names.best(registry.database) == 1
+        assert names.best(registry.database, "rmse", lower_is_better=True) == 2
+        assert names.best(registry.database, "rmse") == 1
+        assert names.best(registry.database, "mae") is None
 
 
 class TestRollback:
@@ -398,6 +468,14 @@ def fast_disk():
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
+class Killed(BaseException):
+    """Stands for the end of the process: nothing that catches errors sees it."""
+
+
+def dying(*_arguments, **_options):
+    raise Killed
+
+
 class Versions(RuleBasedStateMachine):
     """The registry against a dictionary of versions and a list of activations."""
 
@@ -409,15 +487,23 @@ class Versions(RuleBasedStateMachine):
         self.database = Database(Path(self.folder.name) / "recsys.db")
         migrate(self.database)
         self.registry = Registry(self.database)
-        self.known = {}  # number -> (label, ndcg)
+        self.known = {}  # number -> (model, label, ndcg, members)
         self.stack = []  # activations not yet taken back, the active one last
-        self.changes = 0
+        self.actions = []
+        self.orphans = set()
 
-    @rule(target=names, ndcg=st.none() | st.sampled_from([0.1, 0.2, 0.3]))
-    def save(self, ndcg):
-        number = save(self.registry, ndcg).id
+    @rule(
+        target=names,
+        model=st.sampled_from(["mf", "ials"]),
+        ndcg=st.none() | st.sampled_from([0.1, 0.2, 0.3]),
+        blend=st.booleans(),
+    )
+    def save(self, model, ndcg, blend):
+        members = {f"v{max(self.known)}": "0" * 64} if blend and self.known else {}
+        number = save(self.registry, ndcg, model=model, members=members).id
         assert number not in self.known
-        self.known[number] = ("", ndcg)
+        self.known[number] = (model, "", ndcg, members)
+        self.actions.append("register")
         return number
 
     @rule(number=names)
@@ -429,7 +515,14 @@ class Versions(RuleBasedStateMachine):
             assert self.registry.activate(number, who="ann").active
             if self.stack[-1:] != [number]:
                 self.stack.append(number)
-                self.changes += 1
+                self.actions.append("activate")
+
+    @rule(number=names, expected=st.none() | st.integers(1, 9))
+    def activate_if_nothing_came_in_between(self, number, expected):
+        serving = self.stack[-1] if self.stack else None
+        if number in self.known and expected != serving:
+            with pytest.raises(errors.Busy, match="at the same moment"):
+                self.registry.activate(number, who="ann", expect=expected)
 
     @rule()
     def rollback(self):
@@ -440,11 +533,11 @@ class Versions(RuleBasedStateMachine):
         else:
             assert self.registry.rollback(who="ann").id == self.stack[wanted]
             del self.stack[wanted + 1 :]
-            self.changes += 1
+            self.actions.append("rollback")
 
     @rule(number=names)
     def delete(self, number):
-        if number in self.stack[-1:]:
+        if number in self.stack[-1:] or (number in self.known and self.needed(number, self.known)):
             with pytest.raises(errors.UsageRefused):
                 self.registry.delete(number)
         elif number not in self.known:
@@ -453,27 +546,74 @@ class Versions(RuleBasedStateMachine):
         else:
             self.registry.delete(number)
             del self.known[number]
+            self.actions.append("delete")
 
     @rule(number=names, text=st.sampled_from(["", "weekly", "[/]"]))
     def label(self, number, text):
         if number in self.known:
             assert self.registry.label(number, text).label == text
-            self.known[number] = (text, self.known[number][1])
+            model, _, *rest = self.known[number]
+            self.known[number] = (model, text, *rest)
+            self.actions.append("label")
+
+    @rule(keep=st.integers(1, 3))
+    def gc(self, keep):
+        """Kept by the slow reference: what has a reason of its own, then members of the kept until nothing is added."""
+        kept = set(self.stack[-1:]) | {number for number, (_, label, _, _) in self.known.items() if label}
+        if self.previous() is not None:
+            kept.add(self.stack[self.previous()])
+        for model in ("mf", "ials"):
+            kept |= set(sorted(number for number, facts in self.known.items() if facts[0] == model)[-keep:])
+        while more := {int(name[1:]) for number in kept for name in self.known[number][3]} - kept:
+            kept |= more
+        planned = retention.plan(self.registry, keep)
+        assert {fate.version.id for fate in planned if fate.kept} == kept
+        gone, leftovers = retention.collect(self.registry, keep, who="cron")
+        assert {version.id for version in gone} == set(self.known) - kept
+        assert set(leftovers) == self.orphans
+        self.orphans.clear()
+        self.actions += ["delete"] * len(gone)
+        self.known = {number: facts for number, facts in self.known.items() if number in kept}
+
+    @rule(number=names, action=st.sampled_from(["save", "activate", "rollback", "delete"]), late=st.booleans())
+    def crash(self, number, action, late):
+        """End an action in the middle of its transaction, or between files and row; all is as if it had never begun."""
+        broken = Registry(self.database)
+        place = ("store.registry.audit.record", dying) if late else ("store.registry.Change", dying)
+        with pytest.MonkeyPatch.context() as patch, suppress(errors.StoreError, Killed):
+            patch.setattr(*place)
+            if action == "save":
+                with pytest.raises(Killed):
+                    save(broken)
+                with self.database.read() as db:
+                    self.orphans.add(
+                        f"v{db.execute('SELECT value - 1 FROM meta WHERE key = ?', ('next_version',)).fetchone()[0]}"
+                    )
+            elif action == "activate":
+                broken.activate(number, who="ann")
+            elif action == "rollback":
+                broken.rollback(who="ann")
+            else:
+                broken.delete(number)
+        self.restart()
 
     @rule()
     def restart(self):
-        self.registry.database.close()
-        self.registry = Registry(Database(self.database.path))
-        assert self.registry.collect_orphans() == []
+        self.database.close()
+        self.database = Database(self.database.path)
+        self.registry = Registry(self.database)
 
     def previous(self):
         """Return the place in the stack that a rollback goes to: the nearest below that lives and is another one."""
         places = range(len(self.stack) - 2, -1, -1)
         return next((p for p in places if self.stack[p] in self.known and self.stack[p] != self.stack[-1]), None)
 
+    def needed(self, number, among):
+        return [other for other in among if f"v{number}" in self.known[other][3]]
+
     @invariant()
     def the_store_agrees(self):
-        measured = {number: ndcg for number, (_, ndcg) in self.known.items() if ndcg is not None}
+        measured = {number: facts[2] for number, facts in self.known.items() if facts[2] is not None}
         place = self.previous()
         expected = {
             "active": self.stack[-1] if self.stack else None,
@@ -489,15 +629,30 @@ class Versions(RuleBasedStateMachine):
                 assert self.registry.resolve(name).id == number, name
         versions = self.registry.versions()
         assert [version.id for version in versions] == sorted(self.known, reverse=True)
-        assert {version.id: version.label for version in versions} == {n: text for n, (text, _) in self.known.items()}
+        assert {version.id: version.label for version in versions} == {n: facts[1] for n, facts in self.known.items()}
         assert [version.id for version in versions if version.active] == self.stack[-1:]
         assert self.registry.active() == expected["active"]
-        assert len(served(self.registry)) == self.changes
+        assert [change.action for change in reversed(self.registry.audit())] == self.actions
         files = {path.name for path in self.registry.folder.iterdir()} if self.registry.folder.exists() else set()
-        assert files == {version.name for version in versions}
+        assert files - {"training.lock"} == {version.name for version in versions} | self.orphans
+
+    @invariant()
+    def states_follow_from_the_trail(self):
+        """Candidate until it is activated, active until another is, retired from then on."""
+        states = {}
+        for change in reversed(self.registry.audit()):
+            if change.action == "register":
+                states[change.version] = "candidate"
+            elif change.action in ACTIVATIONS:
+                if change.previous is not None:
+                    states[change.previous] = "retired"
+                states[change.version] = "active"
+            elif change.action == "delete":
+                del states[change.version]
+        assert {version.id: version.state for version in self.registry.versions()} == states
 
     def teardown(self):
-        self.registry.database.close()
+        self.database.close()
         self.folder.cleanup()
 
 
@@ -588,3 +743,52 @@ def test_killed_at_any_moment_exactly_one_version_is_active(three, rounds):
     with patient.database.read() as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     patient.database.close()
+
+
+SWITCH = """
+import sys
+from store.database import Database
+from store.registry import Registry
+
+registry = Registry(Database(sys.argv[1], busy_seconds=30))
+print("working", flush=True)
+while True:
+    for number in (1, 2, 3):
+        registry.activate(number, who="loop")
+    for _ in range(2):
+        registry.rollback(who="loop")
+"""
+
+
+@pytest.mark.faults
+def test_killed_while_activating_a_reader_sees_the_old_or_the_new_one(three, rounds):
+    """Fifty kills beside a reader that asks all the time; what it is told is active can be loaded, each time."""
+    dice, stop, seen, wrong = random.Random(5), threading.Event(), set(), []
+
+    def read():
+        with closing(Database(three.database.path, busy_seconds=30)) as own:
+            registry = Registry(own)
+            while not stop.is_set():
+                with own.read() as db:
+                    states = [state for (state,) in db.execute("SELECT state FROM versions ORDER BY id")]
+                version = registry.resolve("active")
+                whole = registry.load(version).arrays["factors"].shape == (4, 3)
+                if states.count("active") != 1 or not whole:
+                    wrong.append((states, version.id))
+                seen.add(version.id)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(rounds(50)):
+        worker = processes.start(SWITCH, three.database.path)
+        processes.wait_for(worker, "working")
+        time.sleep(dice.uniform(0.0, 0.03))
+        processes.kill(worker)
+    stop.set()
+    reader.join()
+    assert wrong == []
+    assert seen == {1, 2, 3}
+    assert len(active(three)) == 1
+    with three.database.read() as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert served(three)[0].version == active(three)[0]
