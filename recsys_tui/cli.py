@@ -16,6 +16,7 @@ from recsys_tui.commands import (
     data,
     demo,
     explaining,
+    health,
     imported,
     imports,
     jobs,
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 for group in (
     data,
+    health,
     imported,
     imports,
     training,

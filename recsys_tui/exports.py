@@ -1,6 +1,6 @@
 """Rows to a file: CSV, NDJSON or Parquet by the suffix; the file appears whole or not at all."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ from store.errors import NotFound, UsageRefused
 
 _BATCH = 100_000
 _FORMATS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
-_WHOLE = {"rank", "at", "users", "first_rank", "second_rank"}
+_WHOLE = {"rank", "at", "users", "year", "line", "first_rank", "second_rank"}
 _FIGURES = {"rating", "score", "prediction", "lower", "upper", "value", "low", "high", "overlap", "rbo"}
 
 
@@ -86,6 +86,43 @@ def _whole(out: Path) -> Iterator[Path]:
         raise translate(error, out) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def join_files(parts: Sequence[Path], out: Path) -> None:
+    """Put files of one format, which `write_rows` made with the same columns, into one that appears whole.
+
+    Raises:
+        NoSpace, NoPermission: nothing remains of the attempt.
+    """
+    partial = out.with_name(out.name + ".partial")
+    join = _join_parquet if _FORMATS[out.suffix] == "parquet" else _join_texts
+    try:
+        partial.touch(mode=0o600)
+        join(parts, partial, _FORMATS[out.suffix])
+        partial.replace(out)
+    except OSError as error:
+        raise translate(error, out) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _join_texts(parts: Sequence[Path], target: Path, kind: str) -> None:
+    """Join lines; of CSV only the first file gives its header."""
+    with target.open("wb") as file:
+        for number, path in enumerate(parts):
+            with path.open("rb") as part:
+                if kind == "csv" and number:
+                    part.readline()
+                shutil.copyfileobj(part, file, 1 << 20)
+
+
+def _join_parquet(parts: Sequence[Path], target: Path, _: str) -> None:
+    from pyarrow import parquet
+
+    with parquet.ParquetWriter(target, parquet.read_schema(parts[0])) as writer:
+        for path in parts:
+            for batch in parquet.ParquetFile(path).iter_batches(_BATCH):
+                writer.write_batch(batch)
 
 
 def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], columns: list[str]) -> int:

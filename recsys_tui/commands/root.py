@@ -7,7 +7,7 @@ import click
 import typer.core
 
 SECTIONS = {
-    "Data": ("init", "import", "imports", "stats", "export", "backup", "restore"),
+    "Data": ("init", "import", "imports", "stats", "data", "export", "backup", "restore"),
     "Training": ("train", "jobs"),
     "Versions": ("models", "monitor", "evaluate", "compare", "diff", "metrics"),
     "Answers": ("recommend", "predict", "explain", "similar", "rate"),

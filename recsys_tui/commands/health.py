@@ -1,0 +1,45 @@
+"""The command that looks at the data before a model does: data health."""
+
+from dataclasses import asdict
+
+import typer
+
+from recsys_tui.render import Column
+from recsys_tui.session import Columns, Session, command
+
+DATA = typer.Typer(rich_markup_mode=None, help="How the data are.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    command(DATA, "health")(health)
+    app.add_typer(DATA, name="data")
+
+
+def health(session: Session) -> None:
+    """Look for what spoils models: thin or suspicious data, odd times, gaps in the catalogue; each with what to do.
+
+    \b
+    recsys-tui data health
+    recsys-tui data health --json
+    See also: stats, imports show
+    """
+    from store.health import health as findings
+
+    found = findings(session.services.database)
+    checks = [asdict(finding) for finding in found]
+    if session.as_json:
+        session.document({"ok": all(finding.ok for finding in found), "checks": checks})
+        return
+    columns: Columns = [
+        Column("ok", "", show=lambda ok: "ok" if ok else "look"),
+        Column("name", "check"),
+        Column("detail", "found", wraps=True),
+    ]
+    session.rows(checks, columns)
+    for finding in found:
+        if not finding.ok:
+            examples = f" (such as {', '.join(finding.examples[:3])})" if finding.examples else ""
+            session.say(f"{finding.name}{examples}: {finding.hint}")
+    if all(finding.ok for finding in found):
+        session.say("nothing to look at")
