@@ -95,14 +95,12 @@ class VirtualTable(ScrollView, can_focus=True):
         id: str | None = None,  # noqa: A002  as Textual calls it
     ) -> None:
         super().__init__(id=id)
-        self.columns = columns
-        self.empty = empty
+        self.columns, self.empty = columns, empty
         self.order, self.reverse = "", False
         self.marks: set[Any] = set()
-        self._key = key
+        self._key, self._hover = key, -1
         self._window = Window(0, lambda *_: None, lambda: None)
-        self._hover = -1
-        self._told: Any = self  # the row that was told last
+        self._told: Any = None  # the row that was told last; the table itself where none was yet
 
     def show(self, rows: Sequence[Any], *, cursor: int = 0) -> None:
         """Show rows that are at hand, with the cursor on the row of this number."""
