@@ -1,5 +1,6 @@
 """Rows to a file: CSV, NDJSON or Parquet by the suffix; the file appears whole or not at all."""
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice

@@ -88,9 +88,8 @@ def list_users(database: Database, *, after: str = "", limit: int = 50) -> list[
     return [User(*row) for row in rows]
 
 
-def user_ids(database: Database, *, page: int = 1000) -> Iterator[str]:
-    """Yield the ids of all users in order, reading a page at a time so that writers never wait long."""
-    after = ""
+def user_ids(database: Database, *, after: str = "", page: int = 1000) -> Iterator[str]:
+    """Yield the ids of all users after one in order, reading a page at a time so that writers never wait long."""
     while True:
         with database.read() as db:
             rows = db.execute("SELECT user FROM users WHERE user > ? ORDER BY user LIMIT ?", (after, page)).fetchall()

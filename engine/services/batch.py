@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from heapq import merge
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,20 +66,60 @@ def list_batches(
         SettingRefused: a genre that the catalogue does not have.
     """
     chosen = filters or Filters()
-    snapshot = services.manager.snapshot(version)
-    allowed = allowed_items(snapshot.model, chosen)
+    answering = _answering(services, version)
+    allowed = [allowed_items(snapshot.model, chosen) for snapshot, _ in answering]
     users = catalog.user_ids(services.database, after=after)
-    while batch := list(islice(users, _batch_size(snapshot.model, byte_budget))):
-        with thread_limit(1):  # many small products: threads would wait for one another longer than they work
-            views = [services.recommender.ladder.view(snapshot, user, remember=False) for user in batch]
-        rows: list[dict[str, Any]] = []
-        for model, group in groupby(views, key=lambda view: view.model):
-            together = list(group)
-            scores = model.score_vectors(np.stack([view.vector for view in together]))  # (B, n_items)
-            if allowed is not None:
-                scores[:, ~allowed] = -np.inf
-            rows += _rows(together, scores, n, wish, include_seen=chosen.include_seen)
-        yield Lists(len(batch), batch[-1], rows)
+    size = min(_batch_size(snapshot.model, byte_budget) for snapshot, _ in answering)
+    while batch := list(islice(users, size)):
+        rows: dict[str, list[dict[str, Any]]] = {user: [] for user in batch}
+        left = batch
+        for (snapshot, takes), passing in zip(answering, allowed, strict=True):
+            theirs, left = [user for user in left if takes(user)], [user for user in left if not takes(user)]
+            for views, best, scores in ranked_lists(
+                services, snapshot, theirs, wish.candidates(n), allowed=passing, include_seen=chosen.include_seen
+            ):
+                for view, items, row in zip(views, best, scores, strict=True):
+                    rows[view.user] = _rows(view, items[items >= 0], row, n, wish)
+        yield Lists(len(batch), batch[-1], [row for user in batch for row in rows[user]])
+
+
+def ranked_lists(
+    services: "Services",
+    snapshot: Snapshot,
+    users: Sequence[str],
+    n: int,
+    *,
+    allowed: NDArray[np.bool_] | None = None,
+    include_seen: bool = False,
+) -> Iterator[tuple[list[View], NDArray[np.int32], NDArray[np.float32]]]:
+    """Yield (views (B), items (B, n), scores (B, n_items)) of neighbouring users who stand on rungs of one model.
+
+    Args:
+        services: have the users.
+        snapshot: the version that answers.
+        users: text ids; as many as there is room for the scores of.
+        n: length of the lists, padded with -1 where fewer items are left.
+        allowed: (n_items,), the items that may be in a list; None for all.
+        include_seen: rated items may be in it.
+    """
+    with thread_limit(1):  # many small products: threads would wait for one another longer than they work
+        views = [services.recommender.ladder.view(snapshot, user, remember=False) for user in users]
+    for model, group in groupby(views, key=lambda view: view.model):
+        together = list(group)
+        scores = model.score_vectors(np.stack([view.vector for view in together]))  # (B, n_items)
+        if allowed is not None:
+            scores[:, ~allowed] = -np.inf
+        seen = [view.items[:0] if include_seen else np.sort(view.items) for view in together]
+        indptr = np.concatenate([[0], np.cumsum([len(items) for items in seen])])
+        yield together, top_k_many(scores, n, indptr, np.concatenate(seen).astype(np.int64)), scores
+
+
+def _answering(services: "Services", version: str) -> list[tuple[Snapshot, Callable[[str], bool]]]:
+    """Return the loaded versions that answer, each with the users that it takes of those left by the ones before."""
+    serving = services.manager.snapshot(version)
+    canary = services.memory.canary() if version == "active" else None
+    tried = [] if canary is None else [(services.manager.snapshot(f"v{canary.version}"), canary.takes)]
+    return [*tried, (serving, lambda _: True)]
 
 
 def _batch_size(model: Model, byte_budget: int) -> int:
@@ -134,14 +173,12 @@ def _told(recommender: Recommender, snapshot: Snapshot, view: View, positions: N
 
 
 def _rows(
-    views: list[View], scores: NDArray[np.float32], n: int, wish: Wish, *, include_seen: bool
-) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a batch of users whose scores are (B, n_items)."""
-    seen = [view.items[:0] if include_seen else np.sort(view.items) for view in views]
-    indptr = np.concatenate([[0], np.cumsum([len(items) for items in seen])])
-    ranked = top_k_many(scores, wish.candidates(n), indptr, np.concatenate(seen).astype(np.int64))  # (B, m), or -1
-    for row, view in enumerate(views):
-        names, best = view.model.facts.items, ranked[row][ranked[row] >= 0]
-        picked = rerank(view.model, scores[row], best, n, wish, (view.items, view.ratings))
-        for rank, item in enumerate(picked.tolist(), 1):
-            yield {"user": view.user, "rank": rank, "item": names.text(item), "score": float(scores[row, item])}
+    view: View, best: NDArray[np.integer[Any]], scores: NDArray[np.float32], n: int, wish: Wish
+) -> list[dict[str, Any]]:
+    """Return the rows of a user's list, from the best items (m,) and the scores of all (n_items,)."""
+    names = view.model.facts.items
+    picked = rerank(view.model, scores, best, n, wish, (view.items, view.ratings))
+    return [
+        {"user": view.user, "rank": rank, "item": names.text(item), "score": score}
+        for rank, (item, score) in enumerate(zip(picked.tolist(), scores[picked].tolist(), strict=True), 1)
+    ]

@@ -5,7 +5,6 @@ genres of what they rated or say they like; popularity. Every answer names its r
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.models.base import FoldsIn, Model, Vector
+from engine.services.cache import ByteCache
 from engine.services.manager import Snapshot
 from engine.services.memory import Memory, Moment
 from store import catalog, ratings, vectors
@@ -21,7 +21,10 @@ from store.database import Database
 log = logging.getLogger(__name__)
 
 STORED, FOLD_IN, CONTENT, POPULARITY = "stored", "fold-in", "content", "popularity"
-_VIEWS = 20_000  # users remembered; about 3 KB each
+VIEW_BYTES = 128 << 20
+"""What the users remembered may take."""
+
+_VIEW_SIZE = 1_024  # bytes, besides its arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +54,7 @@ class Ladder:
     def __init__(self, database: Database, memory: Memory) -> None:
         self._database = database
         self._memory = memory
-        self._views: OrderedDict[tuple[int, str], tuple[Moment, View]] = OrderedDict()
+        self.views: ByteCache[tuple[int, str], tuple[Moment, Snapshot, View]] = ByteCache(VIEW_BYTES)
 
     def view(self, snapshot: Snapshot, user: str, prefer: Sequence[str] = (), *, remember: bool = True) -> View:
         """Return the user as the snapshot sees them, on the highest rung that holds.
@@ -62,17 +65,18 @@ class Ladder:
             prefer: genres that a user without ratings likes.
             remember: keep the view for the next question, as long as the user's ratings stay as they are.
         """
+        if prefer:
+            return self._climb(snapshot, user, catalog.user_key(self._database, user), prefer)
         moment = self._memory.latest
-        seen, view = self._views.get((snapshot.version.id, user), (None, None))
-        if view is not None and seen is moment and not prefer:
+        seen, loaded, view = self.views.get((snapshot.version.id, user)) or (None, None, None)
+        if view is not None and loaded is snapshot and seen is moment:
             return view
         key = catalog.user_key(self._database, user)
-        if view is None or prefer or view.revision != (key[1] if key else -1):
-            view = self._climb(snapshot, user, key, prefer)
-        if remember and not prefer:
-            self._views[snapshot.version.id, user] = moment, view
-            if len(self._views) > _VIEWS:
-                self._views.popitem(last=False)
+        if view is None or loaded is not snapshot or view.revision != (key[1] if key else -1) or view.rung == CONTENT:
+            view = self._climb(snapshot, user, key, ())  # the content rung may rest on the catalogue, which changes too
+        if remember:
+            size = _VIEW_SIZE + view.vector.nbytes + view.items.nbytes + view.ratings.nbytes
+            self.views.put((snapshot.version.id, user), (moment, snapshot, view), size)
         return view
 
     def _climb(self, snapshot: Snapshot, user: str, key: tuple[int, int] | None, prefer: Sequence[str]) -> View:

@@ -1,93 +1,70 @@
 """Lists and predicted ratings for one user: filters before the cut, bounds, and the rung that answered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.confidence import LEVEL, WIDE
-from engine.diversity import diversify
+from engine.diversity import Wish, rerank
 from engine.errors import UnknownItem
-from engine.models.base import Model
 from engine.ranking import top_k
+from engine.services.answers import Prediction, Recommendation, RecommendationList
+from engine.services.cache import ByteCache
+from engine.services.filters import Filters, allowed_items, why_short
 from engine.services.ladder import CONTENT, POPULARITY, Ladder, View
 from engine.services.manager import Snapshot
+from engine.services.memory import Moment
 from store import catalog
 
 if TYPE_CHECKING:
     from engine.services import Services
 
+__all__ = ["LIST_BYTES", "Filters", "Prediction", "Recommendation", "RecommendationList", "Recommender", "Wish"]
 
-class Filters(NamedTuple):
-    """What may be in a list; the number of items asked for is cut after this, never before."""
 
-    include_seen: bool = False
-    only_genres: tuple[str, ...] = ()
-    exclude_genres: tuple[str, ...] = ()
-    since_year: int | None = None
+LIST_BYTES = 64 << 20
+"""What the lists kept for the next question may take."""
 
+_LIST_SIZE, _ITEM_SIZE = 2_048, 1_024  # bytes, measured and rounded up
 
 _Rated = tuple[float | None, float | None, float | None, float | None]  # prediction, lower, upper, confidence
-_NO_FILTERS = (Filters(), Filters(include_seen=True))
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """A predicted rating; bounds hold the true one with 80 % probability, None where they were never measured.
+class _Question(NamedTuple):
+    """What a list depends on, besides the version and the user's ratings."""
 
-    `confidence` is the probability that the rating is at or above the user's own mean; `lower_95` and `upper_95` hold
-    the rating with 95 % probability.
-    """
-
-    prediction: float | None
-    lower: float | None
-    upper: float | None
-    confidence: float | None
-    rung: str
-    version: str
-    lower_95: float | None = None
-    upper_95: float | None = None
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One item of a list. `percentile` says where the score lies among all items: a score has no unit of its own."""
-
-    rank: int
-    item: str
-    title: str | None
-    year: int | None
-    genres: tuple[str, ...]
-    score: float
-    percentile: float
-    prediction: float | None
-    lower: float | None
-    upper: float | None
-    confidence: float | None
-    rung: str
-    reasons: tuple[dict[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class RecommendationList:
-    """A user's list and what the operator must know about it."""
-
+    version: int
     user: str
-    version: str
-    rung: str
-    items: tuple[Recommendation, ...]
-    notes: tuple[str, ...] = ()
+    n: int
+    filters: Filters
+    wish: Wish
+    prefer: tuple[str, ...]
+
+
+class _Kept(NamedTuple):
+    """An answer, and what it was true of: the moment it was given in, the loaded version, the state of the user."""
+
+    moment: Moment
+    snapshot: Snapshot
+    revision: int
+    made: RecommendationList
 
 
 class Recommender:
-    """Answers for users by text id, from the active version or any other."""
+    """Answers for users by text id, from the active version or any other.
+
+    Lists are kept for the next question, within `LIST_BYTES`, until the user's ratings change, the loaded version does,
+    or the catalogue says something else of an item in them.
+    """
 
     def __init__(self, services: "Services") -> None:
         self._services = services
         self._database = services.database
+        self._memory = services.memory
         self.ladder = Ladder(services.database, services.memory)
+        self.lists: ByteCache[_Question, _Kept] = ByteCache(LIST_BYTES)
 
     def recommend(
         self,
@@ -97,6 +74,7 @@ class Recommender:
         version: str = "active",
         filters: Filters | None = None,
         diversity: float = 0.0,
+        wish: Wish | None = None,
         prefer: Sequence[str] = (),
     ) -> RecommendationList:
         """Return the best `n` items of a user, exactly min(n, eligible).
@@ -107,27 +85,52 @@ class Recommender:
             version: `v7`, active, latest, best or previous.
             filters: what may be in the list.
             diversity: 0 ranks by score alone, 1 by difference from what is already in the list.
+            wish: all that a list shall be besides good, in place of `diversity`.
             prefer: genres that a user without ratings likes.
 
         Raises:
             NotFound: no such version.
             SettingRefused: a genre that the catalogue does not have.
         """
-        snapshot = self._services.manager.snapshot(version)
-        view = self.ladder.view(snapshot, user, prefer)
-        chosen = filters or Filters()
+        snapshot = self._services.manager.snapshot(version, user)
+        moment = self._memory.latest
+        question = _Question(snapshot.version.id, user, n, filters or Filters(), wish or Wish(diversity), tuple(prefer))
+        kept = self.lists.get(question)
+        if kept is not None and kept.snapshot is snapshot and (kept.moment is moment or self._holds(kept)):
+            made = kept.made
+        else:
+            view = self.ladder.view(snapshot, user, prefer)
+            made, kept = self._list(snapshot, view, question), None
+        if kept is None or kept.moment is not moment:
+            revision = view.revision if kept is None else kept.revision
+            size = _LIST_SIZE + _ITEM_SIZE * len(made.items)
+            self.lists.put(question, _Kept(moment, snapshot, revision, made), size)
+        return made
+
+    def _holds(self, kept: _Kept) -> bool:
+        """Tell whether an answer of an earlier moment is what would be answered now."""
+        made = kept.made
+        if made.rung == CONTENT:  # it may rest on what the catalogue said of the items they rated
+            return False
+        key = catalog.user_key(self._database, made.user)
+        if (key[1] if key else -1) != kept.revision:
+            return False
+        cards = self._memory.items([entry.item for entry in made.items])
+        return all(_card(cards.get(entry.item)) == (entry.title, entry.year, entry.genres) for entry in made.items)
+
+    def _list(self, snapshot: Snapshot, view: View, question: _Question) -> RecommendationList:
+        n, filters, wish = question.n, question.filters, question.wish
         scores = view.model.scores(view.vector)
         picked: NDArray[np.integer[Any]] = top_k(
             scores,
-            n if not diversity else 10 * n,
-            exclude=None if chosen.include_seen else view.items,
-            allowed=allowed_items(view.model, chosen),
+            wish.candidates(n),
+            exclude=None if filters.include_seen else view.items,
+            allowed=allowed_items(view.model, filters),
         )
-        if diversity:
-            picked = diversify(view.model, scores, picked, n, diversity)
+        picked = rerank(view.model, scores, picked, n, wish, (view.items, view.ratings))
         items = self._describe(snapshot, view, picked, scores)
-        notes = (*snapshot.notes, *self._why_short(view, chosen, len(items), n))
-        return RecommendationList(user, snapshot.version.name, view.rung, items, notes)
+        notes = (*snapshot.notes, *why_short(view, filters, len(items), n))
+        return RecommendationList(view.user, snapshot.version.name, view.rung, items, notes)
 
     def predict(self, user: str, item: str, *, version: str = "active") -> Prediction:
         """Return one predicted rating.
@@ -135,7 +138,7 @@ class Recommender:
         Raises:
             NotFound: the item is not in the catalogue; the hint names the nearest.
         """
-        snapshot = self._services.manager.snapshot(version)
+        snapshot = self._services.manager.snapshot(version, user)
         view = self.ladder.view(snapshot, user)
         found = catalog.need_item(self._database, item)
         position = snapshot.position(found.id, found.item)
@@ -175,7 +178,7 @@ class Recommender:
         self, snapshot: Snapshot, view: View, picked: NDArray[np.integer[Any]], scores: NDArray[np.float32]
     ) -> tuple[Recommendation, ...]:
         texts = [view.model.facts.items.text(int(index)) for index in picked]
-        found = self._services.memory.items(texts)
+        found = self._memory.items(texts)
         percentiles = _percentiles(scores, picked)
         rated = self._rated(snapshot, view, picked)
         return tuple(
@@ -232,21 +235,6 @@ class Recommender:
         likely = float(snapshot.calibration.probability_at_least(view.mean, predicted, *support)[0])
         return Prediction(value, low, high, likely, rung, snapshot.version.name, lowest, highest)
 
-    def _why_short(self, view: View, filters: Filters, found: int, wanted: int) -> list[str]:
-        """Say which filter leaves fewer items than asked for."""
-        if found >= wanted:
-            return []
-        total = view.model.facts.items
-        parts = [f"{len(total)} items in the model"]
-        if not filters.include_seen:
-            parts.append(f"{len(view.items)} already rated")
-        for name, value in (("--only-genre", filters.only_genres), ("--exclude-genre", filters.exclude_genres)):
-            if value:
-                parts.append(f"{name} {', '.join(value)}")
-        if filters.since_year is not None:
-            parts.append(f"--since-year {filters.since_year}")
-        return [f"only {found} of {wanted} items are eligible: " + "; ".join(parts)]
-
 
 def _card(found: catalog.Item | None) -> tuple[str | None, int | None, tuple[str, ...]]:
     """Return title, year and genres; nothing of an item that has left the catalogue."""
@@ -262,31 +250,3 @@ def _percentiles(scores: NDArray[np.float32], picked: NDArray[np.integer[Any]]) 
     above = len(higher) - higher.searchsorted(chosen, "right")
     percentiles: list[float] = (100 - 100 * above / len(scores)).tolist()
     return percentiles
-
-
-def allowed_items(model: Model, filters: Filters) -> NDArray[np.bool_] | None:
-    """Return which items pass the filters (n_items,), or None where all do.
-
-    Raises:
-        SettingRefused: a genre that no item has; the hint lists those there are.
-    """
-    from engine.errors import SettingRefused
-
-    if filters in _NO_FILTERS:
-        return None
-    features = model.facts.features
-    column = {name.casefold(): index for index, name in enumerate(features.genre_names)}
-    for name in (*filters.only_genres, *filters.exclude_genres):
-        if name.casefold() not in column:
-            known = ", ".join(features.genre_names) or "none: the catalogue has no genres"
-            raise SettingRefused(f"no item has the genre {name!r}", hint=f"genres: {known}")
-    allowed = np.ones(len(model.facts.items), bool)
-    if filters.only_genres:
-        wanted = [column[name.casefold()] for name in filters.only_genres]
-        allowed &= features.genres[:, wanted].any(axis=1)
-    if filters.exclude_genres:
-        unwanted = [column[name.casefold()] for name in filters.exclude_genres]
-        allowed &= ~features.genres[:, unwanted].any(axis=1)
-    if filters.since_year is not None:
-        allowed &= features.years >= filters.since_year
-    return allowed

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ from store.errors import UsageRefused
 if TYPE_CHECKING:
     from engine.services.recommend import RecommendationList
 
+_RESUME = Annotated[bool, typer.Option("--resume", help="Go on with a run into the same file that ended early.")]
 _OUT = Annotated[Path | None, typer.Option("--out", help="Target file: .csv, .ndjson or .parquet.")]
 _RUNGS = {
     "stored": "from the vector of the training",
@@ -45,9 +46,14 @@ def recommend(
     exclude_genre: Annotated[list[str], typer.Option(help="Not this genre; may be repeated.")] = [],  # noqa: B006
     since_year: Annotated[int | None, typer.Option(help="Only from this year on.")] = None,
     diversity: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 by score alone, 1 by difference alone.")] = 0.0,
+    diversity_by: Annotated[
+        Literal["likeness", "genres"], typer.Option(help="Unlike each other, or genres as in their taste.")
+    ] = "likeness",
+    novelty: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far to prefer what few have rated.")] = 0.0,
     prefer_genre: Annotated[list[str], typer.Option(help="A taste, for a user without ratings.")] = [],  # noqa: B006
     everybody: Annotated[bool, typer.Option("--all", help="Every user, into --out FILE.")] = False,
     out: _OUT = None,
+    resume: _RESUME = False,
 ) -> None:
     """Recommend items to a user, and say why.
 
@@ -59,19 +65,20 @@ def recommend(
     recsys-tui recommend --all --out lists.parquet
     See also: explain, similar, rate
     """
-    from engine.services.recommend import Filters
+    from engine.services.recommend import Filters, Wish
 
     filters = Filters(include_seen, tuple(only_genre), tuple(exclude_genre), since_year)
+    wish = Wish(diversity, novelty, diversity_by)
     if everybody:
         if user:
             raise UsageRefused("--all is for every user", hint="recsys-tui recommend USER, or --all --out FILE")
-        recommend_everybody(session, number, version, filters, out)
+        recommend_everybody(session, number, version, filters, wish, out, resume=resume)
         return
     if not user:
         raise UsageRefused("which user?", hint="recsys-tui recommend USER, or --all --out FILE for every user")
     services = session.services
     made = services.recommender.recommend(
-        user, number, version=version, filters=filters, diversity=diversity, prefer=tuple(prefer_genre)
+        user, number, version=version, filters=filters, wish=wish, prefer=tuple(prefer_genre)
     )
     if explain:
         reasons = services.explainer.reasons_for(made)
@@ -88,6 +95,7 @@ def predict(
     version: Version = "active",
     pairs: Annotated[Path | None, typer.Option("--pairs", help="A CSV with the columns user and item.")] = None,
     out: _OUT = None,
+    resume: _RESUME = False,
 ) -> None:
     """Predict the rating that a user would give an item.
 
@@ -98,7 +106,7 @@ def predict(
     recsys-tui predict --pairs test.csv --out predicted.csv
     """
     if pairs is not None:
-        predict_everything(session, pairs, out, version)
+        predict_everything(session, pairs, out, version, resume=resume)
         return
     if not user or not item:
         raise UsageRefused("which user and item?", hint="recsys-tui predict USER ITEM, or --pairs FILE --out FILE")

@@ -1,0 +1,52 @@
+"""What is answered: lists of recommendations and predicted ratings."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A predicted rating; bounds hold the true one with 80 % probability, None where they were never measured.
+
+    `confidence` is the probability that the rating is at or above the user's own mean; `lower_95` and `upper_95` hold
+    the rating with 95 % probability.
+    """
+
+    prediction: float | None
+    lower: float | None
+    upper: float | None
+    confidence: float | None
+    rung: str
+    version: str
+    lower_95: float | None = None
+    upper_95: float | None = None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One item of a list. `percentile` says where the score lies among all items: a score has no unit of its own."""
+
+    rank: int
+    item: str
+    title: str | None
+    year: int | None
+    genres: tuple[str, ...]
+    score: float
+    percentile: float
+    prediction: float | None
+    lower: float | None
+    upper: float | None
+    confidence: float | None
+    rung: str
+    reasons: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class RecommendationList:
+    """A user's list and what the operator must know about it."""
+
+    user: str
+    version: str
+    rung: str
+    items: tuple[Recommendation, ...]
+    notes: tuple[str, ...] = ()
