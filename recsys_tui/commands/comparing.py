@@ -25,7 +25,7 @@ def compare(
     *,
     metrics: Metrics = None,
 ) -> None:
-    """Compare versions on the same users and the same held-out ratings.
+    """Compare versions on the same users and held-out ratings.
 
     The difference is the first version minus another one, with its 95% interval; p is corrected for all metrics
     together. Versions that hold other ratings out are compared on those that none of them has seen.
@@ -84,7 +84,7 @@ def diff(
         Path | None, typer.Option("--out", help="All lists of both side by side: .csv, .ndjson or .parquet.")
     ] = None,
 ) -> None:
-    """Show whose lists change from one version to another, and how much.
+    """Show whose lists change between two versions, and how much.
 
     Overlap is the share of items that both lists have; RBO, rank-biased overlap, gives the first places more weight.
 
