@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
     from engine.services import Services
 
 _MOST_LOOKS = 200
-_EXIT_BY_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
+_END_SECONDS = 3.0
+EXIT_BY_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
 
 
 @dataclass(frozen=True)
@@ -132,23 +132,36 @@ class RecsysApp(Around):
 
     def on_mount(self) -> None:
         """Show the first place and begin to watch the database."""
-        for number in _EXIT_BY_SIGNAL:
-            with suppress(ValueError, RuntimeError):  # not on the main thread, as under a test
-                asyncio.get_running_loop().add_signal_handler(number, self._end_by, number)
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in EXIT_BY_SIGNAL:
+                signal.signal(number, lambda got, _: self._end_by(signal.Signals(got), loop))
         wanted = self.options.screen or self.kept.get("app.place", self.places[0])
         self.switch_mode(wanted if wanted in self.places else self.places[0])
         self._stream.start()
         for notice in (self.options.notice, self.kept.notice):
             if notice:
-                self.toast(notice, severity="warning")
+                self.toast(notice, severity="warning", seconds=20)
 
     def on_unmount(self) -> None:
         """Keep what was chosen for the next session."""
         self._stream.stop()
         self.kept.save()
 
-    def _end_by(self, number: signal.Signals) -> None:
-        self.exit(_EXIT_BY_SIGNAL[number], return_code=_EXIT_BY_SIGNAL[number])
+    def _end_by(self, number: signal.Signals, loop: asyncio.AbstractEventLoop) -> None:
+        """End by a signal: by way of the loop, which restores the terminal; without it where it hangs.
+
+        It hangs where the terminal is gone: Textual's queue of what is to be written then fills up.
+        """
+        code = EXIT_BY_SIGNAL[number]
+        loop.call_soon_threadsafe(lambda: self.exit(code, return_code=code))
+        last = threading.Timer(_END_SECONDS, self._end_at_once, (code,))
+        last.daemon = True
+        last.start()
+
+    def _end_at_once(self, code: int) -> None:
+        self.kept.save()
+        os._exit(code)
 
     def _first_theme(self) -> str:
         """Return the theme asked for, else the one of the last session; without colours the terminal's own."""
@@ -173,7 +186,7 @@ class RecsysApp(Around):
         before, self.state = self.state, message.state
         self.trouble, first = None, not self.seen_store
         self.seen_store = True
-        for screen in self._places_made():
+        for screen in self.places_made():
             screen.take_changes(message.kinds)
         if not first:
             self._tell_endings(before, message.state)
@@ -183,10 +196,11 @@ class RecsysApp(Around):
         self.trouble = message
         with self._opening:
             self._services = None
-        for screen in self._places_made():
+        for screen in self.places_made():
             screen.take_trouble(message)
 
-    def _places_made(self) -> list[Place]:
+    def places_made(self) -> list[Place]:
+        """Return the places that were shown so far."""
         return [screen for stack in self._screen_stacks.values() for screen in stack if isinstance(screen, Place)]
 
     def _tell_endings(self, before: StoreState, now: StoreState) -> None:
@@ -273,7 +287,7 @@ def picture(database: Path, options: Options, size: tuple[int, int]) -> tuple[st
         async with app.run_test(size=size) as pilot:
             for _ in range(_MOST_LOOKS):
                 await pilot.pause(0.05)
-                if (app.seen_store or app.trouble) and not app.place().busy:
+                if (app.seen_store or app.trouble) and all(not place.busy for place in app.places_made()):
                     break
             await pilot.pause(0.1)
             return app.export_screenshot(), screen_text(app.screen)

@@ -1,6 +1,7 @@
 """The actions of everywhere: palette, help, copying, exporting, mouse, themes, pictures of the screen."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +36,10 @@ class Around(App[int]):
         """Return the place that is shown, under any dialog."""
         return next(screen for screen in self.screen_stack if isinstance(screen, Place))
 
-    def toast(self, message: str, *, severity: str = "information") -> None:
+    def toast(self, message: str, *, severity: str = "information", seconds: float = 5) -> None:
         """Tell what was done, for a few seconds."""
         level: Any = severity
-        self.notify(render.safe(message), severity=level, markup=False, timeout=5)
+        self.notify(render.safe(message), severity=level, markup=False, timeout=seconds)
 
     # --- words ----------------------------------------------------------------------------------------------------
 
@@ -145,8 +146,8 @@ class Around(App[int]):
             detail="It stops after the epoch it is in and keeps a checkpoint: R goes on from there.",
         )
 
-    def resume_job(self, place: Place, job: "Job") -> None:
-        """Go on with a run from its checkpoint, as a new job."""
+    def resume_job(self, place: Place, job: "Job", then: Callable[[int], None] | None = None) -> None:
+        """Go on with a run from its checkpoint, as a new job, whose number `then` takes."""
 
         def work(services: Any) -> int:
             from engine.services.request import TrainingRequest
@@ -157,7 +158,7 @@ class Around(App[int]):
         def failed(error: Exception) -> None:
             self.toast(f"{error}; {getattr(error, 'hint', '')}", severity="error")
 
-        place.ask("submit", work, self.tell_started, failed)
+        place.ask("submit", work, then or self.tell_started, failed)
 
     # --- taking things out ----------------------------------------------------------------------------------------
 
@@ -235,6 +236,7 @@ class Around(App[int]):
             around = (node for node in self.focused.ancestors_with_self if isinstance(node, Widget))
             panes = [node for node in around if node.has_class("pane")]
             if panes:
+                panes[0].ALLOW_MAXIMIZE = True  # type: ignore[misc]  of this one pane
                 self.screen.maximize(panes[0], container=False)
 
     def action_theme(self) -> None:

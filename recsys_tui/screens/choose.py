@@ -79,7 +79,7 @@ class Choose(ModalScreen[Any]):
         choice = self._now[event.option_index]
         lines = [shown(choice.sentence)] if choice.sentence else []
         if choice.more:
-            lines.append(Content.assemble(("$ ", "$text-muted"), shown(choice.more, "$accent")))
+            lines.append(Content.assemble(("$ ", "$text-muted"), shown(choice.more, "$text-accent")))
         self.query_one("#more", Static).update(Content("\n").join(lines))
 
     def on_key(self, event: events.Key) -> None:

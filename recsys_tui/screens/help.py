@@ -46,13 +46,13 @@ class Help(ModalScreen[None]):
                 yield Static(self._described(actions))
             yield Static("Moving", classes="heading")
             for key, sentence in MOVING:
-                yield Static(Content.assemble((f"{key:>12}  ", "bold $accent"), shown(sentence)))
+                yield Static(Content.assemble((f"{key:>12}  ", "bold $text-accent"), shown(sentence)))
 
     def _described(self, actions: Sequence[Action]) -> Content:
         lines = []
         for action in actions:
             key = " ".join(map(spelled, self._keys.get(action.id, action.key).split(",")))
-            lines.append(Content.assemble((f"{key:>12}  ", "bold $accent"), shown(action.sentence)))
+            lines.append(Content.assemble((f"{key:>12}  ", "bold $text-accent"), shown(action.sentence)))
             command = " ".join(action.command_line({}).split())
             lines.append(Content.assemble((" " * 14), shown(command, "$text-muted")))
         return Content("\n").join(lines)

@@ -148,7 +148,8 @@ class Jobs(Place):
 
     def table(self) -> tuple[list[Column | str], list[dict[str, Any]]]:
         """Return the runs shown."""
-        return [column for column in COLUMNS if column.key != "shown_state"] + ["state", "hint"], self._rows()
+        columns: list[Column | str] = [column for column in COLUMNS if column.key != "shown_state"]
+        return [*columns, "state", "hint"], self._rows()
 
     # --- what is done ---------------------------------------------------------------------------------------------
 

@@ -140,8 +140,8 @@ class Models(Place):
         marks = self.query_one(VirtualTable).marks
         found = [version for version in self.state.versions if version.name in marks]
         if len(found) < 2:
-            pair = [self._version(), *(found or [self.state.active])]
-            found = list({version.name: version for version in pair if version}.values())
+            pair = [self._version(), *found, *([] if found else [self.state.active])]
+            found = list({version.name: version for version in pair if version is not None}.values())
         return found
 
     # --- words ----------------------------------------------------------------------------------------------------

@@ -22,12 +22,12 @@ MARKS = {"running": "● ", "queued": "○ ", "done": "✓ ", "failed": "! ", "l
 
 RUN_COLUMNS = (
     Field("job", "job", align="right", width=4),
-    Field("model", "model", width=12),
+    Field("model", "model", width=11),
     Field("state", "state", width=11),
     Field("epoch", "epoch", width=6, align="right"),
     Field("loss", "loss", width=7, align="right", spare=True),
     Field("ndcg@10", "ndcg@10", width=7, align="right"),
-    Field("rmse", "rmse", width=7, align="right"),
+    Field("rmse", "rmse", width=6, align="right"),
     Field("version", "version", width=7, spare=True),
     Field("origin", "by", width=5, spare=True),
     Field("created_at", "started", width=11, show=short_minute),

@@ -113,6 +113,8 @@ class Train(Place):
         for job, new in events.items():
             view = self._view(job)
             view.take([event for event in new if event.seq > view.seen])
+        if any(events.values()):
+            self._show_runs()
         self._draw()
 
     def _draw(self) -> None:
@@ -242,7 +244,7 @@ class Train(Place):
     def action_resume(self) -> None:
         """Go on with the run under the cursor from its checkpoint."""
         if job := self._under_cursor():
-            self.ui.resume_job(self, job)
+            self.ui.resume_job(self, job, self._follow_new)
 
     def _under_cursor(self) -> "Job | None":
         row = self.query_one("#runs", VirtualTable).current

@@ -100,7 +100,9 @@ class TrainForm(ModalScreen[int]):
             field.tell(self._wrong.get(field.asked.name, ""))
         self.query_one("#train", Button).disabled = bool(self._wrong)
         command = trainform.command_of(self._model, settings, options)
-        self.query_one("#command", Static).update(Content.assemble(("$ ", "$text-muted"), shown(command, "$accent")))
+        self.query_one("#command", Static).update(
+            Content.assemble(("$ ", "$text-muted"), shown(command, "$text-accent"))
+        )
         self.query_one("#said", Static).update(Content())
 
     @on(FormField.Changed)

@@ -112,14 +112,17 @@ def compared(found: "Comparison", versions: Sequence["ModelVersion"]) -> Content
 
 
 def _rows(rows: Sequence["Row"]) -> Content:
+    """Return a table of at most 76 cells, the metrics in the order in which people ask for them."""
     widest = max(len(row.metric) for row in rows)
-    head = f"{'':{widest}}  {rows[0].first:>8}  {rows[0].second:>8}  {'difference':>10}  {'95% interval':>19}  better"
+    first, second = rows[0].first, rows[0].second
+    head = f"{'':{widest}} {first:>8} {second:>8} {'differ by':>9} {'95% interval':^18} better"
     lines = [shown(head, "$text-muted")]
-    for row in rows:
+    for row in sorted(rows, key=lambda row: FIRST.index(row.metric) if row.metric in FIRST else len(FIRST)):
         interval = "" if row.low is None else f"[{row.low:+.4f}, {row.high:+.4f}]"
-        values = [render.number(row.values[name]) for name in (row.first, row.second)]
-        text = f"{row.metric:{widest}}  {values[0]:>8}  {values[1]:>8}  {signed(row.difference):>10}  {interval:>19}  "
-        winner = row.winner or ("" if row.p is None else "no telling")
+        here, there = (render.number(row.values[name]) for name in (first, second))
+        difference = render.number(None) if row.difference is None else f"{row.difference:+.4f}"
+        text = f"{row.metric:{widest}} {here:>8} {there:>8} {difference:>9} {interval:18} "
+        winner = row.winner or ("" if row.p is None else "unclear")
         lines.append(shown(text).append(shown(winner, "bold $text-success" if row.winner else "$text-muted")))
     return joined(lines)
 

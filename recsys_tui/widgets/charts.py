@@ -1,7 +1,7 @@
 """Curves, drawn by plotext; on thin links a line of text a curve instead."""
 
 from collections.abc import Sequence
-from math import isfinite, log10
+from math import ceil, isfinite, log10
 
 from rich.text import Text
 from textual.content import Content
@@ -108,8 +108,8 @@ class Curves(Widget):
         if not points:
             return
         low, high = min(x for x, _ in points), max(x for x, _ in points)
-        count = max(2, min(6, width // 12, int(high - low) + 1))
-        places = sorted({round(low + (high - low) * k / (count - 1)) for k in range(count)}) if high > low else [low]
+        step = max(1, ceil((high - low) / max(1, min(8, width // 10))))
+        places = [low + k * step for k in range(int((high - low) // step) + 1)]
         plot.xticks(places, [f"{place:g}" for place in places])  # type: ignore[attr-defined]
         bottom, top = min(y for _, y in points), max(y for _, y in points)
         rows = max(2, min(5, height // 3))

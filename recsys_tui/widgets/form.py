@@ -89,6 +89,7 @@ class FormField(Vertical):
     FormField { height: auto; margin-bottom: 0; }
     FormField .label { width: 22; color: $foreground; }
     FormField .row { height: 1; }
+    FormField .-none { display: none; }
     FormField .sentence { color: $text-muted; padding-left: 2; height: auto; }
     FormField.-wrong .sentence { color: $text-error; }
     FormField.-wrong .label { color: $text-error; text-style: bold; }
@@ -110,7 +111,7 @@ class FormField(Vertical):
         with Horizontal(classes="row"):
             yield Static(shown(asked.label or asked.name), classes="label")
             yield Pick(asked.choices, asked.value) if asked.choices else Input(asked.value)
-        yield Static(shown(asked.sentence), classes="sentence")
+        yield Static(shown(asked.sentence), classes="sentence" if asked.sentence else "sentence -none")
 
     @property
     def value(self) -> str:

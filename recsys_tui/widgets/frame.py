@@ -84,7 +84,7 @@ class Header(Line):
     def _right(self) -> Content:
         parts = []
         if self.state is not None and (job := self.state.running):
-            parts.append(shown(f"job {job.id} {job.model} runs", "$accent"))
+            parts.append(shown(f"job {job.id} {job.model} runs", "$text-accent"))
         if self.state is not None:
             active = self.state.active
             parts.append(shown(f"active {active.name}" if active else "none active", "bold" if active else "dim"))
@@ -133,7 +133,7 @@ class Keys(Line):
         from recsys_tui.actions import spelled
 
         key = spelled(self._keys.get(action.id, action.key).split(",")[0])
-        content = Content.assemble((f" {key}", "bold $accent"), (f" {action.label}", "$text-muted"))
+        content = Content.assemble((f" {key}", "bold $text-accent"), (f" {action.label} ", "$text-muted"))
         return content, action.id
 
 

@@ -11,7 +11,7 @@ def shown(text: object, style: str = "") -> Content:
 
     Args:
         text: from the data, a file or an error.
-        style: of Textual, such as "bold" or "$accent".
+        style: of Textual, such as "bold" or "$text-accent".
     """
     content = Content(render.safe(str(text)))
     return content.stylize(style) if style else content

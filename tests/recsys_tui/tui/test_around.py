@@ -1,0 +1,263 @@
+"""Around the places: palette, help, copying, exporting, themes, zoom, pause, and the table of actions as a contract."""
+
+import csv
+import json
+import shlex
+
+import click
+import pytest
+import typer
+
+from recsys_tui.actions import EVERYWHERE, PLACES
+from recsys_tui.cli import app as cli_app
+from recsys_tui.screens import SCREENS, screen_class
+from recsys_tui.screens.commands import commands
+from tests.cli import call
+from tests.recsys_tui.tui.pilot import drive
+
+ACTIONS = [*EVERYWHERE, *(action for name in SCREENS for action in screen_class(name).ACTIONS)]
+
+
+def known_command(line: str) -> click.Command:
+    """Return the command that a command line names, or fail."""
+    found = typer.main.get_command(cli_app)
+    for word in shlex.split(line)[1:]:
+        if not isinstance(found, click.Group) or word.startswith("-"):
+            break
+        assert word in found.commands, f"no command {word} for {line}"
+        found = found.commands[word]
+    return found
+
+
+class TestActions:
+    @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.id)
+    def test_each_has_a_command_that_exists(self, action):
+        words = {"show": "jobs list", "listing": "jobs list"}
+        command = action.command
+        for name, value in words.items():
+            command = command.replace(f"{{{name}}}", value)
+        found = known_command("recsys-tui " + command.replace("{", "").replace("}", ""))
+        for word in shlex.split(command):
+            if word.startswith("--") and word != "--help":
+                assert any(word in parameter.opts for parameter in found.params), word
+
+    @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.id)
+    def test_each_has_a_sentence_a_label_and_a_method(self, action):
+        from recsys_tui.app import RecsysApp
+
+        owner = RecsysApp if action.id.startswith("app.") else screen_class(action.id.partition(".")[0])
+        assert hasattr(owner, f"action_{action.method}")
+        assert action.sentence.endswith(".")
+        assert 0 < len(action.label) <= 12
+
+    def test_ids_and_keys_are_used_once(self):
+        ids = [action.id for action in ACTIONS]
+        assert len(ids) == len(set(ids))
+        everywhere = {key for action in EVERYWHERE for key in action.key.split(",")}
+        for name in SCREENS:
+            keys = [key for action in screen_class(name).ACTIONS for key in action.key.split(",")]
+            assert len(keys) == len(set(keys)), name
+            assert not everywhere & set(keys) - {"escape"}, name
+
+    def test_no_key_collides_with_multiplexers_and_flow_control(self):
+        keys = {key for action in ACTIONS for key in action.key.split(",")}
+        assert not keys & {f"ctrl+{letter}" for letter in "abjoqsz"}
+
+    def test_every_command_is_reached_from_the_palette(self):
+        reached = {words.split(" ")[0] for words, _, _ in commands()}
+        root = typer.main.get_command(cli_app)
+        assert {name for name, part in root.commands.items() if not part.hidden} == reached
+
+    def test_the_keys_command_lists_them(self, films):
+        rows = json.loads(call(films, "keys", "--json").out)
+        assert {row["action"] for row in rows} == {action.id for action in ACTIONS}
+
+
+def test_number_keys_go_to_the_places(films):
+    async def script(ui):
+        for number, name in enumerate(PLACES, 1):
+            if name in SCREENS:
+                await ui.press(str(number))
+                assert name == ui.app.place().NAME
+
+    drive(films, script)
+
+
+def test_the_palette_finds_and_runs_an_action(films):
+    async def script(ui):
+        await ui.press("colon")
+        await ui.type("log axis")
+        assert "recsys-tui jobs tail 3" in ui.text
+        await ui.press("enter")
+        assert "log axis" in ui.text
+
+    drive(films, script, screen="train")
+
+
+def test_the_palette_runs_an_action_of_another_place(films):
+    async def script(ui):
+        await ui.press("colon")
+        await ui.type("models: compare")
+        await ui.press("enter")
+        assert ui.app.place().NAME == "models"
+
+    drive(films, script, screen="train")
+
+
+def test_the_palette_runs_a_command_and_shows_what_it_prints(films):
+    async def script(ui):
+        await ui.press("colon")
+        await ui.type("stats")
+        await ui.press("enter")
+        await ui.press("enter")
+        await ui.until(lambda: "ratings" in ui.text and "done" in ui.text)
+
+    drive(films, script, screen="train", size=(100, 40))
+
+
+def test_help_is_of_the_place(films):
+    async def script(ui):
+        await ui.press("question_mark")
+        assert "help: Models" in ui.text
+        assert "Go back to the version that was active before" in ui.text or "Serve this version" in ui.text
+        await ui.press("escape")
+        assert "versions 3" in ui.text
+
+    drive(films, script, screen="models")
+
+
+def test_copying_tells_the_truth_about_its_route(films, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("TMUX", raising=False)
+
+    async def script(ui):
+        await ui.press("y")
+        assert "command" in ui.text
+        await ui.press("enter")
+        await ui.until(lambda: any("OSC 52" in toast for toast in ui.toasts))
+
+    drive(films, script, screen="models")
+    assert (tmp_path / "state/recsys-tui/clipboard.txt").read_text() == "v1"
+
+
+def test_exporting_writes_what_is_shown(films, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def script(ui):
+        await ui.press("e")
+        assert "3 rows" in ui.text
+        await ui.press("enter")
+        await ui.until(lambda: any("wrote 3 rows" in toast for toast in ui.toasts))
+
+    drive(films, script, screen="models")
+    rows = list(csv.DictReader((tmp_path / "models.csv").read_text().splitlines()))
+    assert [row["version"] for row in rows] == ["v3", "v2", "v1"]
+    assert rows[2]["state"] == "active"
+
+
+def test_exporting_says_what_is_wrong_with_the_name(films):
+    async def script(ui):
+        await ui.press("e")
+        await ui.type("x")
+        assert "suffix" in ui.text
+
+    drive(films, script, screen="models")
+
+
+def test_a_theme_is_chosen_and_kept(films):
+    async def choose(ui):
+        await ui.press("T")
+        await ui.type("nord")
+        await ui.press("enter")
+        assert ui.app.theme == "nord"
+
+    async def again(ui):
+        assert ui.app.theme == "nord"
+
+    drive(films, choose)
+    drive(films, again)
+
+
+def test_zoom_gives_a_pane_the_screen(films):
+    async def script(ui):
+        await ui.press("z")
+        assert "trained" not in ui.text.splitlines()[-8]
+        assert ui.app.screen.maximized is not None
+        await ui.press("z")
+        assert ui.app.screen.maximized is None
+
+    drive(films, script, screen="models")
+
+
+def test_paused_the_screen_holds_still(films):
+    async def script(ui):
+        await ui.press("p")
+        call(films, "models", "activate", "v2")
+        await ui.pilot.pause(1.5)
+        assert "active v1" in ui.text
+        await ui.press("p")
+        await ui.until(lambda: "active v2" in ui.text)
+
+    drive(films, script, screen="models")
+
+
+def test_a_screenshot_is_svg_and_text(films, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def script(ui):
+        await ui.press("P")
+        await ui.until(lambda: any("saved" in toast for toast in ui.toasts))
+
+    drive(films, script, screen="models")
+    assert [path.suffix for path in sorted(tmp_path.glob("recsys-models-*"))] == [".svg", ".txt"]
+
+
+def test_a_state_file_that_is_broken_is_a_notice(films, tmp_path):
+    kept = tmp_path / "broken.json"
+    kept.write_text("{")
+
+    async def script(ui):
+        assert any("cannot be read" in toast for toast in ui.toasts)
+
+    drive(films, script, kept=kept)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (140, 40), (60, 16)], ids=str)
+@pytest.mark.parametrize("place", ["train", "models", "jobs"])
+def test_nothing_is_wider_than_the_screen_and_the_keys_are_there(films, place, size):
+    async def script(ui):
+        lines = ui.text.splitlines()
+        assert len(lines) == size[1]
+        assert max(map(len, lines)) <= size[0]
+        assert "? Help" in lines[-1]
+        assert "recsys" in lines[0]
+
+    drive(films, script, screen=place, size=size)
+
+
+def test_the_loop_is_never_held_up(films):
+    """While places are shown and a comparison is worked out, the event loop answers within a tenth of a second."""
+    import asyncio
+    import time
+
+    async def script(ui):
+        worst = 0.0
+        going = True
+
+        async def watch():
+            nonlocal worst
+            while going:
+                began = time.monotonic()
+                await asyncio.sleep(0.01)
+                worst = max(worst, time.monotonic() - began - 0.01)
+
+        for key in ("1", "2", "6"):
+            await ui.press(key)  # each is made once before it is measured
+        task = asyncio.create_task(watch())
+        for key in ("2", "6", "1", "2", "j", "c", "escape", "i", "escape"):
+            await ui.press(key)
+        going = False
+        await task
+        assert worst < 0.25
+
+    drive(films, script)

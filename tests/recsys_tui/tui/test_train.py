@@ -1,0 +1,166 @@
+"""Train: the form, following, stopping, resuming, overlaying, and what is kept."""
+
+import pytest
+
+from recsys_tui.screens.train import Train
+from recsys_tui.widgets.charts import Curves
+from recsys_tui.widgets.form import FormField
+from store.database import Database
+from store.journal import Journal
+from tests.recsys_tui.tui.pilot import drive
+
+
+def journal(db):
+    return Journal(Database(db))
+
+
+def test_the_runs_and_the_newest_ones_curve_are_shown(films):
+    async def script(ui):
+        assert "runs 3" in ui.text
+        assert "job 3 mf  done  made v3" in ui.text
+        assert "train 0." in ui.text
+        assert "6/6" in ui.text
+
+    drive(films, script, screen="train")
+
+
+def test_no_run_says_what_to_do(database):
+    async def script(ui):
+        assert "t trains a first model" in ui.text
+        assert "no runs yet" in ui.text
+
+    drive(database.path, script, screen="train")
+
+
+def test_a_training_from_the_form(films):
+    """Model, a setting, Enter: a job of this program, whose curve and version appear."""
+
+    async def script(ui):
+        await ui.press("t")
+        await ui.until(lambda: "Settings of" in ui.text)
+        fields = {field.asked.name: field for field in ui.app.screen.query(FormField)}
+        while fields["model"].value != "mf":
+            await ui.press("right")
+        await ui.until(lambda: "n_factors" in ui.text)
+        fields = {field.asked.name: field for field in ui.app.screen.query(FormField)}
+        fields["epochs"].take_focus()
+        await ui.press("end", "backspace", "backspace", "3")
+        assert "recsys-tui train mf --set epochs=3 --detach" in ui.text
+        await ui.press("enter")
+        await ui.until(lambda: "job 4 mf  done" in ui.text)
+        assert any("goes on when you leave" in toast for toast in ui.toasts)
+
+    drive(films, script, screen="train")
+    job = journal(films).get(4)
+    assert (job.origin, job.request["settings"], job.state) == ("tui", {"epochs": "3"}, "done")
+
+
+def test_what_is_wrong_is_said_beside_the_field_and_enter_goes_there(films):
+    async def script(ui):
+        await ui.press("t")
+        await ui.until(lambda: "Settings of" in ui.text)
+        fields = {field.asked.name: field for field in ui.app.screen.query(FormField)}
+        fields["test"].take_focus()
+        await ui.press("end", "backspace", "backspace", "backspace", "7")
+        assert "test must be from 0 to 0.9" in ui.text
+        fields["model"].take_focus()
+        await ui.press("enter")
+        assert ui.app.focused in fields["test"].query("Input")
+        await ui.press("escape")
+        assert isinstance(ui.app.screen, Train)
+
+    drive(films, script, screen="train")
+    assert len(journal(films).recent()) == 3
+
+
+def test_a_refusal_stands_in_the_form(database):
+    """An empty database: nothing to train on."""
+
+    async def script(ui):
+        await ui.press("t")
+        await ui.until(lambda: "Settings of" in ui.text or "nothing to set" in ui.text)
+        await ui.press("enter")
+        await ui.until(lambda: "too few" in ui.text)
+
+    drive(database.path, script, screen="train")
+    assert journal(database.path).recent() == []
+
+
+def test_stopping_asks_first_and_the_run_is_resumed(films):
+    from tests.cli import run
+
+    run(films, "train", "mf", "--set", "epochs=2000", "--set", "n_factors=48", "--detach")
+
+    async def script(ui):
+        await ui.until(lambda: "job 4 mf  running  epoch" in ui.text)
+        await ui.press("x")
+        assert "Stop job 4 (mf)?" in ui.text
+        await ui.press("enter")  # stands on No
+        assert journal(films).get(4).state == "running"
+        await ui.press("x", "y")
+        await ui.until(lambda: journal(films).get(4).state == "cancelled")
+        await ui.until(lambda: "× cancelled" in ui.text)
+        await ui.press("R")
+        await ui.until(lambda: journal(films).get(5).state == "running")
+        await ui.until(lambda: "goes on after epoch" in ui.text)
+        await ui.press("g", "x", "y")
+        await ui.until(lambda: journal(films).get(5).ended)
+
+    drive(films, script, screen="train")
+    assert journal(films).get(5).request["resume"] == 4
+
+
+def test_marked_runs_are_overlaid(films):
+    async def script(ui):
+        assert len(ui.app.screen.query_one(Curves)._curves) == 1
+        await ui.press("j", "space")
+        assert [curve.name for curve in ui.app.screen.query_one(Curves)._curves] == ["3 train", "2 train"]
+        assert "job 3, job 2" in ui.text
+        await ui.press("C")
+        assert len(ui.app.screen.query_one(Curves)._curves) == 1
+
+    drive(films, script, screen="train")
+
+
+def test_the_axis_and_the_log_are_kept_between_sessions(films):
+    async def change(ui):
+        await ui.press("L", "l")
+        assert "log axis" in ui.text
+
+    async def again(ui):
+        assert "log axis" in ui.text
+        assert not ui.app.screen.query_one("#log-pane").display
+
+    drive(films, change, screen="train")
+    drive(films, again)  # the place is kept too
+
+
+def test_a_run_that_died_is_lost_and_says_what_to_do(films):
+    made = journal(films).create("train", "mf", {"model": "mf"})
+    journal(films).start(made, 2**22 - 3)
+
+    async def script(ui):
+        await ui.until(lambda: "! lost" in ui.text)
+        await ui.press("6")
+        await ui.until(lambda: "ended without a word" in ui.text)
+        assert f"--resume {made}" in ui.text
+
+    drive(films, script, screen="train", size=(140, 40))
+
+
+def test_slow_draws_lines_of_text_instead_of_a_plot(films):
+    async def script(ui):
+        assert "┤" not in ui.text
+        assert "train" in ui.text
+
+    drive(films, script, screen="train", slow=True)
+
+
+@pytest.mark.parametrize("key", ["t", "x", "R"])
+def test_read_only_refuses_what_writes(films, key):
+    async def script(ui):
+        await ui.press(key)
+        assert isinstance(ui.app.screen, Train)
+        assert any("--read-only" in toast for toast in ui.toasts)
+
+    drive(films, script, screen="train", read_only=True)
