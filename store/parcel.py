@@ -1,9 +1,9 @@
 """Parcels: one file that moves versions to another machine. It is a plain tar that any `tar` lists, and only that.
 
-The first member is `manifest.json`, which says what each version is and has a checksum for every file; the files follow
-in its order. A parcel is read by the few lines below and not by an archive library: a member is an ordinary file with
-the very name and size that the manifest gives, or the parcel is refused. Nothing is compressed, no name in it becomes a
-path, and nothing of it is run.
+The first member is the checksum of the second one, `manifest.json`, which says what each version is and has a checksum
+for every file; the files follow in its order. A parcel is read by the few lines below and not by an archive library: a
+member is an ordinary file with the very name and size that the manifest gives, or the parcel is refused. Nothing is
+compressed, no name in it becomes a path, and nothing of it is run.
 """
 
 import json
@@ -22,6 +22,7 @@ from store.database import translate
 from store.parcel_manifest import MANIFEST, MOST_BYTES, Packed, manifest_of, packed_versions
 from store.registry import ModelVersion, Registry
 
+_SEAL = "manifest.sha256"
 _BLOCK = 512
 _CHUNK = 1 << 20
 
@@ -43,11 +44,12 @@ def write_parcel(registry: Registry, versions: Sequence[ModelVersion], target: P
         with os.fdopen(descriptor, "wb") as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
                 text = json.dumps(manifest_of(versions), allow_nan=False, sort_keys=True).encode()
-                archive.addfile(_header(MANIFEST, len(text)), BytesIO(text))
+                for name, content in ((_SEAL, sha256(text).hexdigest().encode()), (MANIFEST, text)):
+                    archive.addfile(_header(name, len(content)), BytesIO(content))
                 for version in versions:
                     for name, facts in sorted(version.files.items()):
-                        with checked_file(registry.folder / version.name, name, version.files) as content:
-                            archive.addfile(_header(f"{version.name}/{name}", facts.bytes), content)
+                        with checked_file(registry.folder / version.name, name, version.files) as source:
+                            archive.addfile(_header(f"{version.name}/{name}", facts.bytes), source)
             file.flush()
             os.fsync(file.fileno())
         size, digest = partial.stat().st_size, _digest(partial)
@@ -85,7 +87,11 @@ class Parcel:
         self._path = path
         self._file = file
         size = os.fstat(file.fileno()).st_size
-        self.versions = packed_versions(path, b"".join(self._member(MANIFEST, range(MOST_BYTES))))
+        seal = b"".join(self._member(_SEAL, range(64, 65)))
+        text = b"".join(self._member(MANIFEST, range(MOST_BYTES)))
+        if sha256(text).hexdigest().encode() != seal:
+            raise self._refused("its manifest has not the checksum that was written beside it")
+        self.versions = packed_versions(path, text)
         needed = file.tell() + sum(map(_length, self.versions))
         if size < needed:
             raise self._refused(f"it has {size:,} bytes where its manifest speaks of {needed:,}")
@@ -175,7 +181,7 @@ def _padded(size: int) -> int:
 
 def _read_header(block: bytes) -> tuple[str, int] | None:
     """Return name and size of an ordinary file from its tar header; None of anything else, links and devices too."""
-    if len(block) != _BLOCK or block[257:265] != b"ustar\x0000" or block[156:157] != b"0":
+    if len(block) != _BLOCK or block[257:265] != b"ustar\x0000" or block[154:157] != b"\0 0":
         return None
     try:
         checksum, size = int(block[148:154], 8), int(block[124:135], 8)
