@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from store.database import CACHE_KIB, Database
-from store.scales import StoredScale, read_scale
+from store.scales import Acceptance, StoredScale, read_scale
 from store.writes import DEFAULT_SCALE, Entry, Put, bump, put, put_many, remove
 
 if TYPE_CHECKING:
@@ -139,6 +139,17 @@ def stats(database: Database) -> Stats:
         found.last_at,
         found.histogram,
     )
+
+
+def check_value(database: Database, value: float) -> None:
+    """Refuse a rating that could not be stored.
+
+    Raises:
+        DataRefused: it is not on the scale of the database.
+    """
+    with database.read() as db:
+        known = read_scale(db)
+    (known or Acceptance(DEFAULT_SCALE, stated=False)).check(value)
 
 
 def read_all(database: Database) -> "RatingRows":

@@ -48,6 +48,18 @@ class Acceptance:
     scale: StoredScale
     stated: bool
 
+    def check(self, value: float) -> None:
+        """Refuse a rating that is not on the scale.
+
+        Raises:
+            DataRefused: it is outside the scale, between its steps, or no number.
+        """
+        if not math.isfinite(value) or not self.scale.holds(value) or not self.takes_step(value):
+            raise errors.DataRefused(
+                f"rating {value:g} is not on the scale, which goes from {self.scale}",
+                hint=f"give a value from {self.scale}",
+            )
+
     def takes_step(self, value: float) -> bool:
         """Tell whether a value fits the steps; half ones stay welcome unless whole ones were stated."""
         low, high, step = self.scale

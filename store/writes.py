@@ -4,7 +4,6 @@ Every transaction that changes something counts `meta.revision` up by one and gi
 touched. Two that touch different users could have run one after the other with the same content.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
@@ -210,12 +209,7 @@ class _Writer:
         return -1 if user_id is None else user_id, item_id, previous
 
     def _check(self, user: str, value: float, at: int) -> None:
-        known = self._scale or Acceptance(DEFAULT_SCALE, stated=False)
-        if not math.isfinite(value) or not known.scale.holds(value) or not known.takes_step(value):
-            raise errors.DataRefused(
-                f"rating {value:g} is not on the scale, which goes from {known.scale}",
-                hint=f"give a value from {known.scale}",
-            )
+        (self._scale or Acceptance(DEFAULT_SCALE, stated=False)).check(value)
         if not user or len(user.encode()) > _LONGEST_USER or "\0" in user:
             raise errors.DataRefused("a user id has 1 to 512 bytes", hint="pass the id as it stands in your own data")
         if not -_LATEST <= at < _LATEST:

@@ -124,7 +124,7 @@ class ExplainerService:
         return self._reasons.crowd(view, target, _parts(view, [target])[0])
 
     def _view(self, user: str, version: str) -> tuple[Snapshot, View]:
-        snapshot = self._services.manager.snapshot(version)
+        snapshot = self._services.manager.snapshot(version, user)
         return snapshot, self._services.recommender.ladder.view(snapshot, user)
 
     def _target(self, snapshot: Snapshot, item: str) -> Target:
