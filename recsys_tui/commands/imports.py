@@ -11,7 +11,17 @@ from recsys_tui import render
 from recsys_tui.addresses import full_address, is_address
 from recsys_tui.commands.options import pairs, seconds
 from recsys_tui.progress import Line
-from recsys_tui.session import Session, command
+from recsys_tui.render import Column
+from recsys_tui.session import Columns, Session, command
+
+_PREVIEW: Columns = [
+    "line",
+    "user",
+    "item",
+    "rating",
+    Column("time", "time (UTC)", show=lambda at: render.minute(render.iso(at))),
+    Column("reason", "refused because", grows=True),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -88,9 +98,15 @@ def import_(
         opened=lambda importer: _opened(session, importer),
     )
     line.end()
-    session.document(
-        import_facts(result), title="would import" if dry_run else "imported", shown=result_for_people(result)
-    )
+    facts, shown = import_facts(result), result_for_people(result)
+    if not dry_run:
+        facts.pop("estimated_seconds")
+    if not session.as_json:
+        facts.pop("preview")
+    session.document(facts, title="would import" if dry_run else "imported", shown=shown)
+    if result.preview and not session.as_json:
+        session.gap()
+        session.rows(result.preview, _PREVIEW)
     if result.rejected and not dry_run:
         session.say(
             f"{result.rejected:,} rows were kept aside: `recsys-tui imports show {result.import_id}` lists them"
@@ -140,6 +156,8 @@ def result_for_people(result: Any) -> dict[str, Any]:
     shown |= counts(vars(result), ("users", "items"))
     if result.scale is not None:
         shown["scale"] = str(result.scale)
+    if result.estimated_seconds is not None:
+        shown["would take about"] = render.duration(result.estimated_seconds)
     return shown | {"took": render.duration(result.seconds)}
 
 

@@ -1,14 +1,20 @@
-"""JSON lines: an object a row, such as the Amazon review files; nested values by dotted paths in the mapping."""
+"""JSON lines: an object a row, such as the Amazon review files; nested values by dotted paths in the mapping.
+
+An object with an array that the paths cross is a row for each of its elements. Extended JSON, as `mongoexport` writes
+it, is read as what it stands for.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from store import errors
 from store.importers.base import Batch, Fault, Title
-from store.importers.columns import check_mapping, find_columns
+from store.importers.columns import check_mapping
+from store.importers.nested import find_paths, keys_of, paths_in, rows_at, unwrapped, value_at
 from store.importers.source import Source
 from store.importers.text import encoding_of, refuse_binary, text_blocks
 from store.importers.values import text_batch
@@ -30,15 +36,11 @@ class JsonLinesImporter:
             )
         self._blocks = text_blocks(source)
         self._first = next(self._blocks, b"")
-        stated = check_mapping(mapping)
         names = _names(self._first)
         if not names:
             raise errors.DataRefused(f"{source.name} holds no JSON object", hint="pass a file with one object a line")
-        paths = [path for path in stated.values() if "." in path and path not in names]
-        names += paths
-        self.mapping = {
-            role: names[position] for role, position in find_columns(names, stated, source=source.name).items()
-        }
+        self.mapping = find_paths(names, check_mapping(mapping), source=source.name)
+        self._paths = [(path, (path,) if "." not in path else keys_of(path)) for path in self.mapping.values()]
 
     @staticmethod
     def recognises(source: Source) -> bool:
@@ -62,27 +64,41 @@ class JsonLinesImporter:
         yield from ()
 
     def _batch(self, lines: list[bytes], first: int) -> Batch:
-        numbers = [number for number, text in enumerate(lines, first) if text.strip(b" ")]
         columns: dict[str, list[str]] = {role: [] for role in self.mapping}
-        faults = np.zeros(len(numbers), np.uint8)
-        for row, number in enumerate(numbers):
-            texts, faults[row] = self._row(lines[number - first])
-            for role, column in columns.items():
-                column.append(texts.get(role, ""))
+        numbers: list[int] = []
+        faults: list[Fault] = []
+        for number, text in enumerate(lines, first):
+            if text.strip(b" "):
+                rows, fault = self._rows(text)
+                for row in rows:
+                    for column, value in zip(columns.values(), row, strict=True):
+                        column.append(_scalar(value))
+                numbers += [number] * len(rows)
+                faults += [fault] * len(rows)
         return text_batch(
-            columns, faults, numbers, lambda row: lines[numbers[row] - first].decode("utf-8", "backslashreplace")
+            columns,
+            np.array(faults, np.uint8),
+            numbers,
+            lambda row: lines[numbers[row] - first].decode("utf-8", "backslashreplace"),
         )
 
-    def _row(self, line: bytes) -> tuple[dict[str, str], Fault]:
+    def _rows(self, line: bytes) -> tuple[list[tuple[Any, ...]], Fault]:
+        """Return the values of a line's rows, one row where it has a fault."""
+        nothing = [(None,) * len(self._paths)]
         try:
             found = _loads(line.decode())
-            texts = {role: _scalar(_at(found, path)) for role, path in self.mapping.items()}
-            "".join(texts.values()).encode()
+            if not isinstance(found, dict):
+                return nothing, Fault.NOT_JSON
+            values = tuple([_at(found, path, keys) for path, keys in self._paths])
+            if any(type(value) is list for value in values):
+                parts = rows_at(found, [keys for _, keys in self._paths])
+                return (nothing, Fault.FIELDS) if parts is None else (parts, Fault.NONE)
+            "".join([value for value in values if isinstance(value, str)]).encode()
         except UnicodeError:
-            return {}, Fault.UNDECODABLE
+            return nothing, Fault.UNDECODABLE
         except (ValueError, RecursionError):
-            return {}, Fault.NOT_JSON
-        return (texts, Fault.NONE) if isinstance(found, dict) else ({}, Fault.NOT_JSON)
+            return nothing, Fault.NOT_JSON
+        return [values], Fault.NONE
 
 
 def _loads(text: str) -> Any:
@@ -90,28 +106,23 @@ def _loads(text: str) -> Any:
 
 
 def _names(block: bytes) -> list[str]:
-    """Return the keys of the first objects, in order of appearance."""
-    names: dict[str, None] = {}
+    """Return the paths of the fields of the first objects, in order of appearance."""
+    found = []
     for line in block.split(b"\n", _SAMPLE_LINES)[:_SAMPLE_LINES]:
-        try:
-            found = _loads(line.decode())
-        except (ValueError, RecursionError):
-            continue
-        names.update(dict.fromkeys(found if isinstance(found, dict) else ()))
-    return list(names)
+        with suppress(ValueError, RecursionError):
+            found.append(_loads(line.decode()))
+    objects = [part for part in found if isinstance(part, dict)]
+    return list(dict.fromkeys([*(key for part in objects for key in part), *paths_in(objects)]))
 
 
-def _at(found: Any, path: str) -> Any:
+def _at(found: Any, path: str, keys: tuple[str, ...]) -> Any:
     """Return the value at a key, or at a dotted path; None where there is none."""
-    if isinstance(found, dict) and path in found:
-        return found[path]
-    for key in path.split("."):
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
+    return found[path] if isinstance(found, dict) and path in found else value_at(found, keys)
 
 
 def _scalar(value: Any) -> str:
     """Return text for a text or a number, and an empty text for anything that cannot be an id or a number."""
+    value = unwrapped(value)
     return value if isinstance(value, str) else ""
 
 

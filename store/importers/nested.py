@@ -64,10 +64,22 @@ def paths_in(documents: Iterable[Any]) -> list[str]:
     return list(found)
 
 
+def _is_wrapped(value: dict[str, Any]) -> bool:
+    """Tell whether a value is one of another kind in extended JSON, such as {"$oid": "…"}."""
+    return len(value) == 1 and next(iter(value)).startswith("$")
+
+
+def unwrapped(value: Any) -> Any:
+    """Return what is inside a value of extended JSON, such as {"$date": {"$numberLong": "…"}}; others as they are."""
+    while isinstance(value, dict) and _is_wrapped(value):
+        value = next(iter(value.values()))
+    return value
+
+
 def _collect(value: Any, path: str, found: dict[str, None], depth: int) -> None:
     if depth > _DEEPEST or len(found) >= _MOST_PATHS:
         return
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not _is_wrapped(value):
         for key, part in value.items():
             if "." not in key and key and not key.startswith("$"):
                 _collect(part, f"{path}.{key}" if path else key, found, depth + 1)
@@ -88,7 +100,8 @@ def find_paths(names: Sequence[str], mapping: dict[str, str], *, source: str) ->
         UsageRefused: a stated path is none.
     """
     for path in mapping.values():
-        keys_of(path)
+        if path not in names:  # a column's own name may be anything
+            keys_of(path)
     known = list(dict.fromkeys([*names, *(path for path in mapping.values() if not path.isdecimal())]))
     taken = set(mapping.values())
     guessed = dict(mapping)

@@ -1,7 +1,15 @@
-"""Parquet files, a row group at a time; ids may be text or integers, times may be numbers, dates or text."""
+"""Parquet files, a row group at a time; ids may be text or integers, times may be numbers, dates or text.
+
+Fields of structs are named by dotted paths; a path that crosses a list makes a row for each of its elements.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -9,11 +17,14 @@ from numpy.typing import NDArray
 
 from store import arrow, errors
 from store.importers.base import Batch, Fault, Texts, Title
-from store.importers.columns import check_mapping, find_columns
+from store.importers.columns import check_mapping
+from store.importers.documents import Kinds, document_batch
+from store.importers.nested import find_paths, keys_of
 from store.importers.source import Source
 from store.importers.values import epochs_of, ratings_of, times_of
 
 _BATCH_ROWS = 256 * 1024
+_DOCUMENTS = 20_000  # rows that become Python objects at a time
 
 
 class ParquetImporter:
@@ -30,9 +41,11 @@ class ParquetImporter:
             self._parquet = parquet.ParquetFile(source.path)
         except (pa.ArrowException, OSError) as error:
             raise _damaged(source.name, error) from error
-        names = self._parquet.schema_arrow.names
-        columns = find_columns(names, check_mapping(mapping), source=source.name)
-        self.mapping = {role: names[position] for role, position in columns.items()}
+        schema = self._parquet.schema_arrow
+        names = [path for field in schema for path in _paths(field.name, field.type)]
+        self.mapping = find_paths(names, check_mapping(mapping), source=source.name)
+        self._keys = {role: _keys(path, schema.names) for role, path in self.mapping.items()}
+        self._unwinds = any(_crosses_list(schema, keys) for keys in self._keys.values())
         if not self._parquet.metadata.num_rows:
             raise errors.DataRefused(f"{source.name} has no rows", hint="is the export complete?")
 
@@ -48,11 +61,16 @@ class ParquetImporter:
             DataRefused: a page of the file is damaged.
         """
         row = 1
-        columns = list(dict.fromkeys(self.mapping.values()))
+        columns = list(dict.fromkeys(keys[0] for keys in self._keys.values()))
+        size = _DOCUMENTS if self._unwinds else _BATCH_ROWS
         try:
-            for part in self._parquet.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
-                yield self._batch(part, row)
-                row += part.num_rows
+            for part in self._parquet.iter_batches(size, columns=columns, use_threads=False):
+                if self._unwinds:
+                    batch = document_batch(part.to_pylist(), self._keys, row, _KINDS, partial(json.dumps, default=str))
+                else:
+                    batch = self._batch(part, row)
+                yield batch
+                row += len(batch)
         except (pa.ArrowException, OSError) as error:
             raise _damaged(self.file, error) from error
 
@@ -61,7 +79,7 @@ class ParquetImporter:
         yield from ()
 
     def _batch(self, part: pa.RecordBatch, row: int) -> Batch:
-        columns = {role: part.column(name) for role, name in self.mapping.items()}
+        columns = {role: _column(part, keys) for role, keys in self._keys.items()}
         ratings, faults = _numbers(columns["rating"])
         times, time_faults = _times(columns.get("time", pa.nulls(part.num_rows, pa.int64())))
         return Batch(
@@ -73,6 +91,59 @@ class ParquetImporter:
             lines=range(row, row + part.num_rows),
             raw=_row_reader(part),
         )
+
+
+def _paths(path: str, kind: pa.DataType) -> Iterator[str]:
+    """Yield the paths of the plain fields below a column."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        yield from _paths(path, kind.value_type)
+    elif pa.types.is_struct(kind):
+        for position in range(kind.num_fields):
+            yield from _paths(f"{path}.{kind.field(position).name}", kind.field(position).type)
+    else:
+        yield path
+
+
+def _keys(path: str, names: list[str]) -> tuple[str, ...]:
+    """Return the parts of a path; a column whose own name has dots comes first."""
+    return (path,) if path in names else keys_of(path)
+
+
+def _crosses_list(schema: pa.Schema, keys: tuple[str, ...]) -> bool:
+    kind = schema.field(keys[0]).type if keys[0] in schema.names else pa.null()
+    for key in keys[1:]:
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            return True
+        field = kind.field(key) if pa.types.is_struct(kind) and kind.get_field_index(key) >= 0 else None
+        kind = pa.null() if field is None else field.type
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _column(part: pa.RecordBatch, keys: tuple[str, ...]) -> pa.Array:
+    """Return a column, or a field of it; nulls where there is none of this name."""
+    import pyarrow.compute as pc
+
+    if keys[0] not in part.schema.names:
+        return pa.nulls(part.num_rows)
+    column = part.column(keys[0])
+    for key in keys[1:]:
+        if not pa.types.is_struct(column.type) or column.type.get_field_index(key) < 0:
+            return pa.nulls(part.num_rows)
+        column = pc.struct_field(column, key)
+    return column
+
+
+def _plain(value: Any) -> str:
+    return str(value) if isinstance(value, Decimal | UUID) else ""
+
+
+def _moment(value: Any) -> str:
+    if isinstance(value, datetime):
+        return str(int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() // 1))
+    return value.isoformat() if isinstance(value, date) else _plain(value) or "?"
+
+
+_KINDS = Kinds(_plain, _moment)
 
 
 def _ids(column: pa.Array) -> Texts:

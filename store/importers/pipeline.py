@@ -24,6 +24,8 @@ from store.imports import last_read, note_layout, note_reads
 from store.migrations import migrate, schema_version
 from store.scales import StoredScale, check_stated
 
+_STORED_A_SECOND = 500_000  # rows, as a rule; what is read and merged has been timed by the dry run itself
+
 
 @dataclass
 class ImportResult:
@@ -39,6 +41,7 @@ class ImportResult:
         quarantine: refused rows kept for inspection; beyond 100,000 they are only counted.
         users, items: distinct ids in the accepted rows.
         seconds: wall time.
+        estimated_seconds: of a dry run, what the import itself will take; None otherwise.
         format, mapping: what the source was read as, and which column is what.
         scale: the scale of the database after the import (of a dry run: what would be accepted); None without ratings.
         preview: the first rows of a dry run: line, user, item, rating, time, and the reason where a row is refused.
@@ -56,6 +59,7 @@ class ImportResult:
     users: int = 0
     items: int = 0
     seconds: float = 0.0
+    estimated_seconds: float | None = None
     format: str = ""
     mapping: dict[str, str] = field(default_factory=dict)
     scale: StoredScale | None = None
@@ -123,9 +127,11 @@ def import_source(
             note_layout(database, run.outcome["import_id"], importer.dialect.delimiter, importer.dialect.columns)
         if isinstance(importer, Resumes):
             _note(database, importer, run.outcome.get("import_id"), found.options.query)
-    return ImportResult(
-        **run.outcome, format=name, mapping=dict(importer.mapping), seconds=round(time.monotonic() - began, 3)
-    )
+    seconds = time.monotonic() - began
+    result = ImportResult(**run.outcome, format=name, mapping=dict(importer.mapping), seconds=round(seconds, 3))
+    if dry_run:
+        result.estimated_seconds = round(seconds + (result.stored + result.updated) / _STORED_A_SECOND, 1)
+    return result
 
 
 def _after(database: Database, source: Source, name: str) -> str:
