@@ -73,7 +73,7 @@ class Users(PersonPlace):
     Users.-wide #panes { layout: horizontal; }
     Users.-wide #people { width: 34; height: 1fr; }
     Users.-wide #list { width: 1fr; height: 1fr; }
-    Users.-wide #about { width: 52; layout: vertical; }
+    Users.-wide #about, Users.-wide #about:focus-within { width: 52; height: 1fr; }
     Users.-wide WhyPane, Users.-wide WhyPane:focus-within { height: 3fr; }
     Users.-wide ProfilePane { height: 2fr; }
     Users #find { display: none; }

@@ -96,6 +96,7 @@ class WhyPane(Vertical):
         table = self.query_one("#parts", VirtualTable)
         self.border_title = shown(f"why {found.movie_title or found.movie_id}" if found else "why")
         if found is None:
+            self.border_subtitle = ""
             self.query_one("#said", Static).update(shown(empty, "$text-muted"))
             table.show([])
             return
@@ -103,7 +104,11 @@ class WhyPane(Vertical):
         rows, rest = score_parts(found, _PARTS)
         digits = 2 if found.predicted_rating is not None else 4
         largest = max((abs(row["amount"]) for row in rows if row["your_rating"] is not None), default=1.0)
+        self.border_subtitle = ""
         if found.method == "additive" and abs(rest) < 1e-3 * max(abs(found.score), 1.0):
+            by = found.score - (found.baseline or 0.0)
+            sum_of = f"{found.baseline or 0.0:.{digits}f} {by:+.{digits}f} by {len(found.contributions):,} ratings"
+            self.border_subtitle = shown(f"{sum_of} = {found.score:.{digits}f}")
             rows.append({"title": "the score", "your_rating": None, "amount": found.score, "item": ""})
         table.columns = part_fields(largest, digits)
         table.empty = "this model does not take its score apart"

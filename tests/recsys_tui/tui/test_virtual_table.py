@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from rich.cells import cell_len
@@ -87,7 +88,7 @@ class TestLayout:
     def test_no_line_is_wider_than_its_room(self, width):
         placed = lay_out(FIELDS, width)
         assert all(p.x + p.width <= width for p in placed)
-        assert all(a.x + a.width < b.x for a, b in zip(placed, placed[1:], strict=False))
+        assert all(a.x + a.width < b.x for a, b in pairwise(placed))
 
     def test_two_growing_columns_share_by_their_weights(self):
         fields = [Field("a", grows=True, width=30), Field("b", grows=True, width=10)]
