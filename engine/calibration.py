@@ -37,14 +37,14 @@ def inside_intervals(
     half = (np.random.default_rng([seed, 3]).permutation(test.n_users) % 2 == 0)[test.user_index]  # (n,)
     inside = np.zeros(len(test), np.bool_)
     for judged in (half, ~half):
-        fitted = Calibration.fit(measured(predicted[~judged], train, test.rows(~judged)), test.scale)
+        fitted = Calibration.fit(beside(predicted[~judged], train, test.rows(~judged)), test.scale)
         if fitted is None:
             return None
         inside[judged] = _within(fitted, predicted[judged], train, test.rows(judged))
     return inside
 
 
-def measured(predicted: NDArray[np.float32], train: Interactions, test: Interactions) -> Measured:
+def beside(predicted: NDArray[np.float32], train: Interactions, test: Interactions) -> Measured:
     """Put predicted ratings (n,) beside the held-out rows and what the training rows say of their users and items."""
     sums = np.bincount(train.user_index, train.ratings, train.n_users)
     level = float(train.ratings.mean(dtype=np.float64)) if len(train) else 0.0

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DIFF_COLUMNS = ["user", "item", "first_rank", "second_rank", "overlap", "rbo"]
 
+_MOST_USERS = 1_024  # at a time: more leave the cache of the processor
 _NAMED = 10  # items that gain and that lose
 
 
@@ -137,7 +138,7 @@ class Changes:
     ) -> Iterator[tuple[list[str], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]]:
         """Yield (users, lists before, lists after, overlap, rank-biased overlap) and take them into account."""
         n_items = max(len(snapshot.model.facts.items) for snapshot in self._snapshots)
-        size = max(1, BYTE_BUDGET // (8 * max(1, n_items)))  # float32 scores, and as much again while they are ranked
+        size = min(max(1, BYTE_BUDGET // (24 * max(1, n_items))), _MOST_USERS)  # vectors, scores, what is ranked
         everybody = catalog.user_ids(self._services.database)
         while users := list(islice(everybody, size)):
             before, after = (self._lists(snapshot, users) for snapshot in self._snapshots)  # (B, n) each

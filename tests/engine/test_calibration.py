@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.calibration import inside_intervals, measured
+from engine.calibration import beside, inside_intervals
 from engine.confidence import Calibration
 from engine.metrics import Evidence, metric
 from engine.metrics.rating import reliability
@@ -30,7 +30,7 @@ def test_intervals_of_another_model_are_seen_through(parts):
     train, test = parts
     predicted = means_of_items(train, test)
     noisy = predicted + np.random.default_rng(0).normal(0, 1.5, len(test)).astype(np.float32)
-    sure = Calibration.fit(measured(predicted, train, test), test.scale)
+    sure = Calibration.fit(beside(predicted, train, test), test.scale)
     assert inside_intervals(noisy, train, test, sure).mean() < 0.7
     assert inside_intervals(predicted, train, test, sure).mean() == pytest.approx(0.8, abs=0.04)
 
