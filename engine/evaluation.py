@@ -1,7 +1,8 @@
 """All metrics of a model from one pass over the users, with intervals."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from engine.leaks import refuse_future_training, refuse_seen
 from engine.metrics import DEFAULT, Evidence, Metric, Values, by_name
 from engine.metrics.roc import areas
 from engine.ranking import BYTE_BUDGET, score_batches, top_k_seen
+from engine.sampling import among_drawn
 
 if TYPE_CHECKING:
     from engine.models.base import Model
@@ -72,6 +74,7 @@ def evaluate(
     seed: int = 0,
     calibration: Calibration | None = None,
     temporal: bool = False,
+    negatives: int = 0,
     byte_budget: int = BYTE_BUDGET,
 ) -> Report:
     """Measure a model on held-out rows: the whole catalogue is ranked, without the items of a user's training rows.
@@ -88,6 +91,8 @@ def evaluate(
         seed: of the bootstrap.
         calibration: intervals of the model that were fitted to other rows than `test`.
         temporal: the rows were told apart by time: training rows as late as a test row are refused.
+        negatives: rank only among the held-out items and so many drawn ones; 0 ranks the whole catalogue. Metrics of
+            the scores of all items are then left out.
         byte_budget: memory for a batch of scores.
 
     Raises:
@@ -97,8 +102,9 @@ def evaluate(
         LeakRefused: test rows are training rows, or training rows are from their future.
         TrainingFailed: the model predicts ratings that are not finite.
     """
-    asked = by_name(metrics, k)
-    chosen = {name: one for name, one in asked.items() if one.needs != "ratings" or model.predicts_ratings}
+    without = {"ratings"} if not model.predicts_ratings else set()
+    without |= {"scores"} if negatives else set()
+    chosen = {name: one for name, one in by_name(metrics, k).items() if one.needs not in without}
     if not (model.facts.users == train.users == test.users and model.facts.items == train.items == test.items):
         raise EngineError(
             "the model, its training rows and the test rows number users and items differently",
@@ -109,7 +115,8 @@ def evaluate(
     refuse_seen(train, test)
     if temporal:
         refuse_future_training(train, test)
-    evidence = _collected(model, train, test, chosen, byte_budget)
+    draw = partial(among_drawn, train=train, test=test, negatives=negatives, seed=seed) if negatives else None
+    evidence = _collected(model, train, test, chosen, byte_budget, draw)
     if evidence.predicted is not None:
         evidence = _with_intervals(evidence, calibration, seed)
     values = {name: one.values(evidence) for name, one in chosen.items()}
@@ -123,7 +130,12 @@ def evaluate(
 
 
 def _collected(
-    model: "Model", train: Interactions, test: Interactions, chosen: dict[str, Metric], byte_budget: int
+    model: "Model",
+    train: Interactions,
+    test: Interactions,
+    chosen: dict[str, Metric],
+    byte_budget: int,
+    draw: Callable[..., NDArray[np.floating[Any]]] | None,
 ) -> Evidence:
     """Run over the users with held-out rows once, and keep what the chosen metrics need."""
     needs = {one.needs for one in chosen.values()}
@@ -134,7 +146,8 @@ def _collected(
     done = 0
     for batch, scores in score_batches(model, users, byte_budget) if needs & {"lists", "scores"} else ():
         here = slice(done, done := done + len(batch))
-        lists[here] = top_k_seen(scores, lists.shape[1], batch, train)[0]
+        ranked = scores if draw is None else draw(scores, batch)
+        lists[here] = top_k_seen(ranked, lists.shape[1], batch, train)[0]
         if auc is not None:
             auc[here] = areas(scores, batch, train, test)
     rest: dict[str, Any] = {}

@@ -81,8 +81,8 @@ class EvaluationService:
     def __init__(self, services: "Services") -> None:
         self._services = services
 
-    def report(self, version: str = "active", *, metrics: Sequence[str] = DEFAULT) -> Evaluated:
-        """Measure a version on its own held-out rows.
+    def report(self, version: str = "active", *, metrics: Sequence[str] = DEFAULT, negatives: int = 0) -> Evaluated:
+        """Measure a version on its own held-out rows; among the whole catalogue, or so many drawn items a user.
 
         Raises:
             DataRefused: it was fitted once more on all rows, these among them.
@@ -96,7 +96,9 @@ class EvaluationService:
         if found.training_data.get("revision") == ratings.revision(self._services.database):
             refuse_overtrained(model.facts.user_counts, seen, held_out, found.name)
         test, protocol = _sample(held_out, found.protocol)
-        return Evaluated(found.name, protocol, evaluate(model, seen, test, metrics=metrics))
+        if negatives:
+            protocol["candidates"] = f"sampled: {negatives} drawn unseen items a user and the held-out ones"
+        return Evaluated(found.name, protocol, evaluate(model, seen, test, metrics=metrics, negatives=negatives))
 
     def report_on(self, version: str, rows: Iterable[OutsideRow], *, metrics: Sequence[str] = DEFAULT) -> Evaluated:
         """Measure a version on ratings from outside the database.

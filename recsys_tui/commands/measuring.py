@@ -44,6 +44,9 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Seed, with --split.")] = 42,
     metrics: Metrics = None,
     by_segment: Annotated[bool, typer.Option("--segments", help="Show groups of users and items too.")] = False,
+    sampled: Annotated[
+        int, typer.Option("--sampled", min=0, help="Rank among so many drawn items only, as some papers do.")
+    ] = 0,
     out: Annotated[
         Path | None, typer.Option("--report", help="Write a report with plots: .md, .html or .json.")
     ] = None,
@@ -63,7 +66,7 @@ def evaluate(
         from recsys_tui.reports import check_report
 
         check_report(out)
-    found = _measured(session, name, on, (how, test, seed), metrics)
+    found = _measured(session, name, on, (how, test, seed), metrics, sampled)
     if out is not None:
         from engine.services.report import report_document
         from recsys_tui.reports import write_report
@@ -100,13 +103,28 @@ def _show_segments(session: Session, segments: list[dict[str, Any]]) -> None:
 
 
 def _measured(
-    session: Session, name: str, on: Path | None, anew: tuple[str | None, float, int], metrics: list[str] | None
+    session: Session,
+    name: str,
+    on: Path | None,
+    anew: tuple[str | None, float, int],
+    metrics: list[str] | None,
+    sampled: int,
 ) -> dict[str, Any]:
-    """Return the figures of a version in plain values, on the rows asked for."""
+    """Return the figures of a version in plain values, on the rows asked for.
+
+    Raises:
+        UsageRefused: a sampled protocol on other rows than the version's own.
+    """
     from engine.metrics import DEFAULT, by_name
+    from store.errors import UsageRefused
 
     service, how = session.services.evaluation, anew[0]
     chosen = tuple(by_name(metrics or DEFAULT))
+    if sampled:
+        if on is not None or how is not None:
+            raise UsageRefused("--sampled is for a version's own held-out ratings", hint="leave --on and --split out")
+        session.say("figures of drawn candidates are higher than those of the whole catalogue: they do not compare")
+        return service.report(name, metrics=chosen, negatives=sampled).plain()
     if on is not None:
         return service.report_on(name, _test_rows(on), metrics=chosen).plain()
     if how is not None:

@@ -277,3 +277,51 @@ def test_values_stay_in_their_bounds_on_any_data(seed, how):
     for name, found in report.metrics.items():
         low, high = METRICS[name.partition("@")[0]].bounds
         assert np.isnan(found.value) or low <= found.value <= high
+
+
+class TestSampled:
+    def test_only_drawn_and_held_out_items_are_ranked(self, parts):
+        report = evaluate(Given(noise(parts.train), parts.train), parts.train, parts.test, k=80, negatives=5)
+        lists, counts = report.evidence.lists, report.rows
+        np.testing.assert_array_equal((lists >= 0).sum(axis=1), counts + 5)
+        np.testing.assert_array_equal(report.evidence.hits.sum(axis=1), counts)
+        for row, user in zip(lists, report.users, strict=True):
+            assert not set(row[row >= 0].tolist()) & set(parts.train.history(user)[0].tolist())
+        assert "auc" not in report.metrics
+
+    def test_figures_are_higher_than_those_of_the_whole_catalogue(self, parts):
+        model = Given(noise(parts.train), parts.train)
+        whole = evaluate(model, parts.train, parts.test, metrics=["ndcg"])
+        few = evaluate(model, parts.train, parts.test, metrics=["ndcg"], negatives=10)
+        assert value(few, "ndcg@10") > value(whole, "ndcg@10") + 0.1
+
+    def test_with_every_unseen_item_drawn_it_is_the_whole_catalogue(self, parts):
+        model = Given(noise(parts.train), parts.train)
+        whole = evaluate(model, parts.train, parts.test, metrics=["ndcg", "coverage"])
+        assert (
+            evaluate(model, parts.train, parts.test, metrics=["ndcg", "coverage"], negatives=80).metrics
+            == whole.metrics
+        )
+
+    def test_batches_do_not_change_what_is_drawn(self, parts):
+        model = Given(noise(parts.train), parts.train)
+        found = [
+            evaluate(model, parts.train, parts.test, metrics=["ndcg"], negatives=9, byte_budget=budget).metrics
+            for budget in (1, 10**9)
+        ]
+        assert found[0] == found[1]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.integers(1, 4))
+def test_ties_go_to_the_lower_index_whatever_the_batch(seed, levels):
+    parts = split(ratings(20, 15, 0.4, seed), "random", seed=seed)
+    table = np.random.default_rng(seed).integers(0, levels, (20, 15))
+    untied = table - np.arange(15) / 1000
+    kept = ["precision", "recall", "ndcg", "map", "mrr", "hit_rate", "coverage", "gini"]
+    first, second = (
+        evaluate(Given(one, parts.train), parts.train, parts.test, metrics=kept, k=4, byte_budget=budget)
+        for one, budget in ((table, 1), (untied, 10**9))
+    )
+    np.testing.assert_array_equal(first.evidence.lists, second.evidence.lists)
+    assert first.metrics == second.metrics

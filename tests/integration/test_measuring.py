@@ -132,6 +132,15 @@ class TestEvaluate:
         assert call(db, "evaluate", "v3", "--json").json["reliability"] == []  # it only ranks
         assert 0.6 < found["metrics"]["interval_coverage"]["value"] < 0.95
 
+    def test_a_sampled_protocol_is_named(self, db):
+        done = call(db, "evaluate", "v2", "--sampled", "20")
+        assert "do not compare" in done.err
+        found = call(db, "evaluate", "v2", "--sampled", "20", "--json").json
+        assert found["protocol"]["candidates"].startswith("sampled: 20 drawn")
+        whole = call(db, "evaluate", "v2", "--json").json["metrics"]
+        assert found["metrics"]["ndcg@10"]["value"] > whole["ndcg@10"]["value"]
+        assert "--on" in call(db, "evaluate", "v2", "--sampled", "20", "--split", "random", expect=2).err
+
     def test_fitted_on_all_it_keeps_the_figures_of_the_first_fit(self, db):
         found = call(db, "evaluate", "v5", "--json").json
         assert "first fit" in found["protocol"]["measured"]
