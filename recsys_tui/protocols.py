@@ -16,4 +16,6 @@ def protocol_words(protocol: dict[str, Any]) -> str:
         words = f"{protocol['test_rows']:,} rows held out ({share})"
     if drawn := protocol.get("measured_users"):
         words += f", {drawn:,} users of them drawn"
+    if removed := protocol.get("removed_training_rows"):
+        words += f", {removed:,} training ratings of these users removed since and taken for unseen"
     return words + (", then fitted on all" if protocol.get("full") else "")

@@ -96,6 +96,9 @@ class EvaluationService:
         if found.training_data.get("revision") == ratings.revision(self._services.database):
             refuse_overtrained(model.facts.user_counts, seen, held_out, found.name)
         test, protocol = _sample(held_out, found.protocol)
+        removed = np.maximum(model.facts.user_counts - seen.user_counts, 0)[test.user_counts > 0].sum()
+        if removed:  # the lists may hold what these users have seen, and nobody can tell
+            protocol["removed_training_rows"] = int(removed)
         if negatives:
             protocol["candidates"] = f"sampled: {negatives} drawn unseen items a user and the held-out ones"
         return Evaluated(found.name, protocol, evaluate(model, seen, test, metrics=metrics, negatives=negatives))

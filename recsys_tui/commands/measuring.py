@@ -126,7 +126,11 @@ def _measured(
         session.say("figures of drawn candidates are higher than those of the whole catalogue: they do not compare")
         return service.report(name, metrics=chosen, negatives=sampled).plain()
     if on is not None:
-        return service.report_on(name, _test_rows(on), metrics=chosen).plain()
+        rows, rejected = _test_rows(on)
+        found = service.report_on(name, rows, metrics=chosen).plain()
+        if rejected:
+            session.say(f"{rejected:,} rows of {on} cannot be used and were left out; `import --dry-run` says why")
+        return found | {"protocol": found["protocol"] | {"rejected_rows": rejected}}
     if how is not None:
         return service.report_split(name, how, anew[1], anew[2], metrics=chosen).plain()
     return service.generate_report(name, metrics=chosen)
@@ -213,8 +217,8 @@ def _definition(found: Any) -> dict[str, Any]:
     }
 
 
-def _test_rows(path: Path) -> list["OutsideRow"]:
-    """Read ratings with the importers, by way of a database that is thrown away."""
+def _test_rows(path: Path) -> tuple[list["OutsideRow"], int]:
+    """Return the ratings of a file and how many rows cannot be used; by way of a database that is thrown away."""
     import tempfile
 
     from engine.services.evaluation import OutsideRow
@@ -224,6 +228,7 @@ def _test_rows(path: Path) -> list["OutsideRow"]:
 
     with tempfile.TemporaryDirectory() as folder:
         database = Database(Path(folder) / "test-rows.db")
-        import_source(database, str(path))
-        rows = ratings.all_rows(database)
-        return [OutsideRow(row.user, row.item, row.rating, row.at) for row in rows if row.rating is not None]
+        rejected = import_source(database, str(path)).rejected
+        stored = ratings.all_rows(database)
+        rows = [OutsideRow(row.user, row.item, row.rating, row.at) for row in stored if row.rating is not None]
+        return rows, rejected

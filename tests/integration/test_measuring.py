@@ -163,6 +163,16 @@ class TestLeaks:
         for name in ("ndcg@10", "rmse", "auc", "coverage"):
             assert found["metrics"][name]["value"] == pytest.approx(own["metrics"][name]["value"])
 
+    def test_rows_of_unknown_users_and_rows_that_are_none_are_counted(self, db, services, tmp_path):
+        own = held_out(services, "v2")
+        path = write(tmp_path / "some.csv", [*own, ("nobody", own[0][1], 4, 0), ("", own[0][1], 4, 0), (own[0][0],)])
+        done = call(db, "evaluate", "v2", "--on", path)
+        assert "2 rows of" in done.err
+        protocol = call(db, "evaluate", "v2", "--on", path, "--json").json["protocol"]
+        assert (protocol["unknown_rows"], protocol["rejected_rows"], protocol["test_rows"]) == (1, 2, len(own))
+        nobody = write(tmp_path / "nobody.csv", [(f"n{n}", own[0][1], 4, 0) for n in range(5)])
+        assert "no test rating has a user and an item" in call(db, "evaluate", "v2", "--on", nobody, expect=4).err
+
     def test_training_rows_in_a_file_are_refused(self, db, services, tmp_path):
         own = held_out(services, "v2")
         known = {row[:2] for row in own}
@@ -198,6 +208,12 @@ class TestLeaks:
         call(db, "rate", "--unset", "20", row["item"])
         path = write(tmp_path / "gone.csv", [("20", row["item"], 4, 0)])
         assert "trained on more ratings than" in call(db, "evaluate", "v1", "--on", path, expect=4).err
+        train(db, "popularity")
+        assert "removed_training_rows" not in call(db, "evaluate", "v2", "--json").json["protocol"]
+        call(db, "imports", "undo", "1", "--yes", expect=None)
+        done = call(db, "evaluate", "v2", "--json").json
+        assert done["protocol"]["removed_training_rows"] > 100
+        assert "removed since" in call(db, "evaluate", "v2").err
 
     def test_a_version_that_knows_what_it_claims_to_hold_out_is_found(self, db, services):
         version = services.registry.resolve("v6")  # trained on all
