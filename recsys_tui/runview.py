@@ -122,7 +122,7 @@ def _progress(job: "Job", view: RunView, memory: int | None, *, ascii: bool) -> 
 
 def _end(job: "Job") -> list[str]:
     parts = [f"made v{job.version}"] if job.version else []
-    if job.started_at and job.finished_at:
+    if job.started_at is not None and job.finished_at is not None:
         parts.append(f"took {render.duration(job.finished_at - job.started_at)}")
     return [*parts, render.safe(job.error)] if job.error else parts
 

@@ -236,7 +236,7 @@ class Around(App[int]):
             around = (node for node in self.focused.ancestors_with_self if isinstance(node, Widget))
             panes = [node for node in around if node.has_class("pane")]
             if panes:
-                panes[0].ALLOW_MAXIMIZE = True  # type: ignore[misc]  of this one pane
+                panes[0].ALLOW_MAXIMIZE = True  # type: ignore[misc]
                 self.screen.maximize(panes[0], container=False)
 
     def action_theme(self) -> None:

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 EMPTY = "no job yet: 1 Train starts one, and so does `recsys-tui train` in a shell or in cron"
 COLUMNS = (
-    Field("job", "job", width=5, align="right"),
-    Field("model", "model", width=12),
+    Field("job", "job", width=4, align="right"),
+    Field("model", "model", width=11),
     Field("shown_state", "state", width=11),
-    Field("origin", "by", width=5),
+    Field("origin", "by", width=5, spare=True),
     Field("created_at", "started", width=11, show=short_minute),
     Field("seconds", "took", width=8, align="right", show=render.duration),
-    Field("version", "made", width=6),
+    Field("version", "made", width=4, show=lambda name: name or ""),
     Field("exit_code", "exit", width=4, align="right", spare=True, show=render.plainly),
-    Field("error", "reason", width=6, grows=True, show=lambda text: text or ""),
+    Field("error", "reason", width=8, grows=True, show=lambda text: text or ""),
 )
 _MOST = 500
 
@@ -193,7 +193,8 @@ def _described(job: "Job", events: list["Event"]) -> Content:
     facts = {
         "started": f"{render.when(job.started_at)} UTC by {job.origin}" + (f", process {job.pid}" if job.pid else ""),
         "ended": f"{render.when(job.finished_at)} UTC, exit {job.exit_code}" if job.ended else "not yet",
-        "asked for": ", ".join(f"{key} {render.plainly(value)}" for key, value in asked.items() if key != "model"),
+        "asked for": ", ".join(f"{key} {render.plainly(value)}" for key, value in asked.items() if key != "model")
+        or "what is asked by default",
     }
     if job.error:
         facts["reason"] = job.error

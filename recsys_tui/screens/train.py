@@ -57,7 +57,7 @@ class Train(Place):
         yield Static(id="run", classes="line")
         with Vertical(id="left"):
             with Vertical(id="curves-pane", classes="pane"):
-                yield Curves(empty=EMPTY, id="curves")
+                yield Curves(id="curves")
             with Vertical(id="log-pane", classes="pane"):
                 yield RichLog(id="log", markup=False, max_lines=400, wrap=True, min_width=20)
         with Vertical(id="runs-pane", classes="pane"):
@@ -123,13 +123,14 @@ class Train(Place):
         job = self._job(self._followed)
         if job is None:
             self.query_one("#run", Static).update(shown("no run is followed", "$text-muted"))
-            self.query_one(Curves).show([])
+            self.query_one(Curves).show([], EMPTY)
             return
         view = self._view(job.id)
         width = self.query_one("#run").size.width - 2
         line = headline(job, view, self._memory, width, ascii=self.ui.ascii)
         self.query_one("#run", Static).update(shown(line, "bold" if not job.ended else ""))
-        self.query_one(Curves).show(self._curves())
+        empty = f"job {job.id} is {job.state}: it had no epoch" if job.ended else "its first epoch goes on …"
+        self.query_one(Curves).show(self._curves(), empty)
         self._log(job.id, view)
 
     def _curves(self) -> list[Curve]:

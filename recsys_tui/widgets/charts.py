@@ -28,26 +28,26 @@ class Curves(Widget):
 
     DEFAULT_CSS = "Curves { height: 1fr; }"
 
-    def __init__(self, *, empty: str = "", id: str | None = None) -> None:  # noqa: A002  Textual's
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  Textual's
         super().__init__(id=id)
         self._curves: tuple[Curve, ...] = ()
-        self.empty = empty
+        self._empty = ""
         self.log_axis = False
         self.sparse = False
         self.plain = False
 
-    def show(self, curves: Sequence[Curve]) -> None:
-        """Draw these; nothing is drawn again where nothing is new."""
+    def show(self, curves: Sequence[Curve], empty: str = "") -> None:
+        """Draw these, or say `empty` where there are none; nothing is drawn again where nothing is new."""
         new = tuple(curve for curve in curves if curve.points)
-        if new != self._curves:
-            self._curves = new
+        if (new, empty) != (self._curves, self._empty):
+            self._curves, self._empty = new, empty
             self.refresh()
 
     def render(self) -> Text | Content:
         """Draw what there is in the room that there is."""
         width, height = self.size
         if not self._curves:
-            return shown(self.empty, "$text-muted")
+            return shown(self._empty, "$text-muted")
         legend = self._legend(width)
         if self.sparse or height < _LEAST_HEIGHT or width < 20:
             return self._lines(width)

@@ -64,7 +64,7 @@ class Header(Line):
     def render(self) -> Content:
         """Draw the line; the names of the places give way to their numbers, then what is at the right."""
         width = self.size.width
-        right = self._right()
+        right = self._right(width)
         short = width < 13 + sum(len(name) + 3 for name in self._places) + min(right.cell_length, 14)
         pieces: list[tuple[Content, str]] = [(Content(" recsys "), "")]
         for name in self._places:
@@ -78,10 +78,11 @@ class Header(Line):
             pieces.append((Content(text).stylize("reverse bold" if here else "dim"), f"app.{name}"))
         left = self.fitted(pieces, width)
         room = width - left.cell_length
-        right = right.truncate(max(room - 2, 0), ellipsis=True) if right.cell_length > room - 2 else right
+        right = self._right(room - 2)
         return left + Content(" " * max(room - right.cell_length - 1, 0)) + right
 
-    def _right(self) -> Content:
+    def _right(self, room: int) -> Content:
+        """Return what is served, what runs and the database, as many of them as have room."""
         parts = []
         if self.state is not None and (job := self.state.running):
             parts.append(shown(f"job {job.id} {job.model} runs", "$text-accent"))
@@ -89,6 +90,8 @@ class Header(Line):
             active = self.state.active
             parts.append(shown(f"active {active.name}" if active else "none active", "bold" if active else "dim"))
         parts.append(shown(self._database, "dim"))
+        while parts and sum(part.cell_length + 2 for part in parts) - 2 > room:
+            parts.pop(0 if len(parts) == 3 else -1)
         return Content("  ").join(parts)
 
 
