@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,10 @@ class Interactions:
         times: int64 (n,), seconds since 1970 UTC, `NO_TIME` where unknown.
         scale: the rating scale.
         features: genres and years of the items.
+        ROW_BYTES: memory of a row.
     """
+
+    ROW_BYTES: ClassVar[int] = 20
 
     users: IdMap
     items: IdMap

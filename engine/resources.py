@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.errors import TrainingFailed
 
 _CGROUP = Path("/sys/fs/cgroup")
+PROCESS_BYTES = 200 << 20  # of Python and the compiled libraries, before any data
 _HEADROOM = 0.9  # the forecast is within 20 % of the peak, and others live on the machine too
 _limit: ContextVar[int] = ContextVar("threads", default=0)  # a thread that is started later has none
 

@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import resources
-from engine.confidence import Calibration, Measured
+from engine.calibration import beside
+from engine.confidence import Calibration
 from engine.data import Interactions, ItemFeatures, Scale
 from engine.errors import DataTooSmall, GateRefused, TrainingFailed
 from engine.evaluation import Report, evaluate
 from engine.models import model_class
 from engine.models.base import Model
+from engine.models.ensemble import Ensemble
+from engine.services import stacking
+from engine.services.auto import run_auto
 from engine.services.checkpoints import Checkpoints
 from engine.services.epochs import train_epochs
 from engine.services.evaluation import HELD_OUT, PER_USER, bundle_of
 from engine.services.gate import activate, read_gate
+from engine.services.heldout import measured
 from engine.services.lineage import lineage_of, whoami
 from engine.services.reproduce import check_same_rows
-from engine.services.request import Progress, TrainingRequest
+from engine.services.request import AUTO, Progress, TrainingRequest
 from engine.splits import Split, split
 from store import catalog, ratings
 from store.artifacts import Bundle
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
     from engine.services import Services
 
 LEAST_RATINGS = 100
-MOST_USERS = 20_000
 
 
 class TrainingService:
@@ -107,6 +111,11 @@ class TrainingService:
             SettingRefused, DataTooSmall: before any work.
             TrainingFailed: divergence, non-finite numbers or no memory; nothing is registered.
         """
+        if request.model == AUTO:
+            choice = yield from run_auto(self._services, request, job=job)
+            yield Progress("choice", asdict(choice))
+            yield self._ended(choice.version, request)
+            return
         started = time.monotonic()
         model = model_class(request.model)(**request.settings)
         model.check_trainable()
@@ -118,26 +127,39 @@ class TrainingService:
         parts = self.prepare_data(request, data)
         if request.like:
             check_same_rows(self._services.registry.resolve(request.like), parts)
+        if isinstance(model, Ensemble):
+            stacking.prepare(self._services, model, request, parts)
         with resources.thread_limit(request.threads):
             yield from train_epochs(model, parts.train, request, checkpoints)
             yield Progress("stage", {"stage": "measuring"})
-            report = evaluate(model, parts.train, _measured(parts)) if len(parts.test) else None
+            report = _report(model, parts)
             calibration = _calibrate(model, parts)
             if request.full and len(parts.test):
                 yield Progress("stage", {"stage": "fitting on all rows"})
-                model = model_class(request.model)(**request.settings)
-                yield from train_epochs(model, data, request, None)
+                if isinstance(model, Ensemble):
+                    stacking.serve_all(model, data)
+                else:
+                    model = model_class(request.model)(**request.settings)
+                    yield from train_epochs(model, data, request, None)
         yield Progress("stage", {"stage": "saving"})
         saved = self._register(model, request, parts, report, calibration, revision, job, time.monotonic() - started)
+        yield self._ended(saved, request)
+
+    def _ended(self, name: str, request: TrainingRequest) -> Progress:
+        """Activate the version where the request says so, and return the last event of the run."""
         try:
-            outcome: dict[str, Any] = {"active": self._activate(saved, request)}
+            outcome: dict[str, Any] = {"active": self._activate(name, request)}
         except GateRefused as error:  # the version is there all the same, as a candidate
             outcome = {"active": False, "refused": str(error), "hint": error.hint}
-        yield Progress("version", {"version": saved} | outcome)
+        return Progress("version", {"version": name} | outcome)
 
     def _check_memory(self, model: Model, request: TrainingRequest) -> None:
+        """Refuse what will not fit: the model's own forecast, this process, and all rows beside those trained on."""
         database = self._services.database
-        needed = model.memory_bytes(*catalog.counts(database), ratings.count(database))
+        n_ratings = ratings.count(database)
+        needed = model.memory_bytes(*catalog.counts(database), n_ratings) + resources.PROCESS_BYTES
+        if request.test:
+            needed += Interactions.ROW_BYTES * n_ratings
         resources.check_memory(needed, f"training {request.model}", limit=request.memory_limit)
 
     def _register(
@@ -164,7 +186,8 @@ class TrainingService:
                 "fingerprint": train.fingerprint(),
             },
             protocol=parts.protocol | {"full": request.full},
-            lineage=lineage_of(request, seconds),
+            lineage=lineage_of(request, seconds) | stacking.described(model),
+            members=stacking.references(model),
             metrics=_metric_rows(report),
             job=job,
             parent=self._parent(request),
@@ -210,34 +233,22 @@ class TrainingService:
         return None
 
 
-def _measured(parts: Split) -> Interactions:
-    """Return the held-out rows to measure on: all, or those of `MOST_USERS` users, which the protocol then says.
-
-    Ranking the whole catalogue for 160,000 users takes longer than training; intervals of 20,000 users are narrow.
-    """
-    users = np.flatnonzero(parts.test.user_counts)
-    if len(users) <= MOST_USERS:
-        return parts.test
-    drawn = np.random.default_rng([parts.protocol["seed"], 2]).permutation(users)[:MOST_USERS]
-    parts.protocol["measured_users"] = MOST_USERS
-    return parts.test.rows(np.isin(parts.test.user_index, drawn))
+def _report(model: Model, parts: Split) -> Report | None:
+    """Measure on the held-out rows, of very many users on those drawn, which the protocol then says."""
+    if not len(parts.test):
+        return None
+    rows = measured(parts.test, parts.protocol["seed"])
+    if len(rows) < len(parts.test):
+        parts.protocol["measured_users"] = int(np.count_nonzero(rows.user_counts))
+    return evaluate(model, parts.train, rows, temporal=parts.protocol["split"] == "temporal")
 
 
 def _calibrate(model: Model, parts: Split) -> Calibration | None:
     """Measure on the held-out rows how far predicted ratings are off."""
     if not model.predicts_ratings or not len(parts.test):
         return None
-    test, train = parts.test, parts.train
-    sums = np.bincount(train.user_index, train.ratings, train.n_users)
-    means = np.where(train.user_counts > 0, sums / np.maximum(train.user_counts, 1), model.facts.mean)
-    rows = Measured(
-        model.rate_pairs(test.user_index, test.item_index),
-        test.ratings,
-        train.user_counts[test.user_index],
-        train.item_counts[test.item_index],
-        means[test.user_index],
-    )
-    return Calibration.fit(rows, train.scale)
+    predicted = model.rate_pairs(parts.test.user_index, parts.test.item_index)
+    return Calibration.fit(beside(predicted, parts.train, parts.test), parts.train.scale)
 
 
 def _metric_rows(report: Report | None) -> dict[str, MetricRow]:
