@@ -32,6 +32,7 @@ from recsys_tui.commands import (
 )
 from recsys_tui.commands.root import Root, nearest
 from recsys_tui.session import Interrupted, Session
+from store.secrets import redacted
 
 INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
 
@@ -134,7 +135,7 @@ def _refused(error: click.ClickException, *, as_json: bool) -> int:
         hint = f"did you mean {' or '.join(near)}? {hint}"
     elif isinstance(error, click.NoSuchOption) and error.option_name.lstrip("-")[:1].isdecimal():
         message, hint = f"{error.option_name} was taken for an option", f"write -- before it: {path} … -- ARGUMENTS"
-    render.error(message, hint, as_json=as_json, code="usage")
+    render.error(redacted(message), hint, as_json=as_json, code="usage")
     return 2
 
 
@@ -143,10 +144,10 @@ def _failed(error: Exception, *, as_json: bool) -> int:
     if not hasattr(error, "code") or not hasattr(error, "hint"):
         if os.environ.get("RECSYS_DEBUG"):
             raise error
-        message = f"unexpected {type(error).__name__}: {error}"
+        message = redacted(f"unexpected {type(error).__name__}: {error}")
         render.error(message, "RECSYS_DEBUG=1 shows where; please report it", as_json=as_json)
         return 1
-    render.error(str(error), error.hint, as_json=as_json, code=str(error.code))
+    render.error(redacted(str(error)), error.hint, as_json=as_json, code=str(error.code))
     return render.exit_code(error)
 
 

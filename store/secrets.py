@@ -2,7 +2,7 @@
 
 import re
 
-_CREDENTIALS = re.compile(r"(?<=//)[^\s\"'`]*@")
+_CREDENTIALS = re.compile(r"(?<=//)[^\s\"'`]*@|[^\s\"'`/]+:[^\s\"'`/]+@(?=[\w.-]+[:/])")
 
 
 def redacted(text: str) -> str:
@@ -19,6 +19,12 @@ def shown_address(address: str) -> str:
     if not slashes:
         scheme, slashes, rest = "", "", address.rpartition(":")[2] if "@" not in address else address
     return (scheme + slashes + rest.rpartition("@")[2].partition("?")[0]).rstrip("/")
+
+
+def looks_like_login(text: str) -> bool:
+    """Tell whether a text may be an address with a login, perhaps mistyped: it is not shown as it is then."""
+    before, at, _ = text.rpartition("@")
+    return bool(at) and (":" in before or "//" in before)
 
 
 def has_password(address: str) -> bool:

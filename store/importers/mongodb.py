@@ -5,6 +5,7 @@ reading goes on from the last `_id`; where that fails too, what was read is stor
 """
 
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -189,7 +190,7 @@ def _translated(source: str, *, again: bool = False) -> Iterator[None]:
             ) from None
         said = redacted(str((error.details or {}).get("errmsg", "")).partition("\n")[0][:200])
         raise errors.DataRefused(f"{source}: the server refuses: {said}", hint="check --query and --map") from None
-    except (mongo.ConfigurationError, mongo.InvalidURI, mongo.InvalidName, ValueError, TypeError):
+    except (mongo.ConfigurationError, mongo.InvalidURI, mongo.InvalidName, ValueError, TypeError, UserWarning):
         raise errors.UsageRefused(
             f"{source}: the address or one of its options cannot be used",
             hint="mongodb://USER:PASSWORD@HOST:27017/DATABASE; write %40 for @ and %3A for : in a password",
@@ -210,14 +211,16 @@ def _connect(source: Source) -> MongoClient[Any]:
     if wanted and wanted not in _PREFERENCES:
         raise errors.UsageRefused(f"--read-preference {wanted}: no such one", hint=f"one of {', '.join(_PREFERENCES)}")
     preference: dict[str, Any] = {"readPreference": wanted} if wanted else {}
-    return MongoClient(
-        source.address,
-        serverSelectionTimeoutMS=milliseconds,
-        connectTimeoutMS=milliseconds,
-        socketTimeoutMS=max(60_000, milliseconds),
-        appname="recsys-tui",
-        **preference,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # an option that pymongo does not know
+        return MongoClient(
+            source.address,
+            serverSelectionTimeoutMS=milliseconds,
+            connectTimeoutMS=milliseconds,
+            socketTimeoutMS=max(60_000, milliseconds),
+            appname="recsys-tui",
+            **preference,
+        )
 
 
 def _database(client: MongoClient[Any], source: Source) -> MongoDatabase[Any]:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from store import errors
 from store.database import translate
-from store.secrets import shown_address
+from store.secrets import looks_like_login, shown_address
 
 HEAD_BYTES = 1 << 20
 
@@ -76,16 +76,16 @@ class Source:
         Raises:
             NotFound: no such file or folder.
         """
-        self.text = str(text)
+        self.text = given = str(text)
         self.options = options or ReadOptions()
         self.is_stdin = self.text == "-"
         self.is_address = "://" in self.text or self.text.lower().startswith("mongodb:")
-        self.address = self.text if self.is_address else ""
-        if self.is_address or ("//" in self.text and "@" in self.text):
-            self.text = shown_address(self.text)
-            if self.options.collection:
-                self.text += f".{self.options.collection}"
-        self.path = None if self.is_stdin or self.is_address else Path(self.text).expanduser()
+        self.address = given if self.is_address else ""
+        if self.is_address or looks_like_login(given):
+            self.text = shown_address(given)
+        if self.is_address and self.options.collection:
+            self.text += f".{self.options.collection}"
+        self.path = None if self.is_stdin or self.is_address else Path(given).expanduser()
         self.bytes_total: int | None = None
         self._stdin = stdin
         self._counted: _Counted | None = None

@@ -1,0 +1,135 @@
+"""MongoDB through the command line: the same store as from CSV, and a password that is nowhere to be read."""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+
+from tests import mongo
+from tests.cli import call, environment
+
+SECRET = "s3ntinel"
+
+
+def contents(db):
+    """Everything that was imported, as exported."""
+    out = db.with_name(f"{db.name}.csv")
+    call(db, "export", "ratings", "--out", out)
+    lines = sorted(out.read_text().splitlines())
+    call(db, "export", "items", "--out", out)
+    return lines, out.read_text()
+
+
+@pytest.fixture(scope="module", params=mongo.SERVERS)
+def films(request, movielens):
+    """The address of a server that holds ml-latest-small: ratings by movie id, titles in a second collection."""
+    with mongo.server(request.param) as address, MongoClient(address) as client:
+        database = client.films
+        with (movielens / "ratings.csv").open() as file:
+            found = [
+                {"user": {"id": int(row["userId"])}, "movieId": int(row["movieId"]), "rating": float(row["rating"]),
+                 "timestamp": int(row["timestamp"])}
+                for row in csv.DictReader(file)
+            ]  # fmt: skip
+        for start in range(0, len(found), 10_000):
+            database.ratings.insert_many(found[start : start + 10_000])
+        with (movielens / "movies.csv").open() as file:
+            titles = [row | {"genres": row["genres"].split("|")} for row in csv.DictReader(file)]
+        database.movies.insert_many(titles)
+        yield f"{address}/films"
+
+
+@pytest.mark.slow
+def test_movielens_out_of_mongodb_is_movielens_out_of_files(films, movielens, tmp_path):
+    call(tmp_path / "csv.db", "import", movielens)
+    done = call(
+        tmp_path / "mongo.db", "import", films, "--collection", "ratings", "--items-collection", "movies", "--json"
+    )
+    assert done.json["mapping"] == {"user": "user.id", "item": "movieId", "rating": "rating", "time": "timestamp"}
+    assert done.json["read"] == done.json["stored"]
+    assert contents(tmp_path / "mongo.db") == contents(tmp_path / "csv.db")
+    again = call(tmp_path / "mongo.db", "import", films, "--collection", "ratings", "--since-last", "--json").json
+    assert (again["read"], again["stored"]) == (0, 0)
+
+
+def refuse(_):
+    return {"ok": 0.0, "code": 18, "codeName": "AuthenticationFailed", "errmsg": f"no {SECRET}"}
+
+
+def everything(db: Path, arguments: list[str], **extra: str) -> str:
+    """Run a command that fails and return all that it leaves: output, database, whatever lies beside it."""
+    command = [sys.executable, "-m", "recsys_tui", *arguments]
+    process = subprocess.Popen(
+        command, env=environment(db, **extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    lines = ""
+    if not any(SECRET in argument for argument in arguments):
+        time.sleep(0.3)
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                mine = (
+                    path.parent.stat().st_uid == os.getuid() and f"{process.pid}" in (path.parent / "stat").read_text()
+                )
+                lines += path.read_text() if mine else ""
+            except OSError:
+                continue
+    out, err = process.communicate(timeout=60)
+    assert process.returncode in {1, 2, 3, 4, 75}, (process.returncode, err)
+    assert b"Traceback" not in err
+    files = b"".join(path.read_bytes() for path in db.parent.rglob("*") if path.is_file() and path.suffix != ".uri")
+    return lines + (out + err + files).decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mongodb://u:s3ntinel@{host}/films", "mongodb://:s3ntinel@{host}/films", "mongodb://s3ntinel@{host}/films",
+        "mongodb://u:p@s3ntinel@{host}/films", "mongodb://u:s3/ntinel:s3ntinel@{host}/films",
+        "mongodb://u:s3ntinel@{host}", "mongodb://u:s3ntinel@{host}/films?bogus=1&authSource=s3ntinel",
+        "mongodb://u:s3ntinel@127.0.0.1:1/films", "mongodb://u:s3ntinel@127.0.0.1:port/films",
+        "mongodb+srv://u:s3ntinel@nowhere.invalid/films", "mongodb:/u:s3ntinel@{host}/films",
+        "mongodb//u:s3ntinel@{host}/films", "mongo://u:s3ntinel@{host}/films", "u:s3ntinel@{host}/films",
+        "mongodb://u:s3ntinel@{host}/fi lms", "mongodb://u:s3ntinel%zz@{host}/films", "mongodb://u:s3ntinel@",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("way", ["argument", "variable", "file"])
+def test_a_password_is_nowhere_to_be_read(tmp_path, address, way):
+    db = tmp_path / "here" / "recsys.db"
+    db.parent.mkdir()
+    call(db, "init")
+    with mongo.Peer(refuse) as peer:
+        address = address.format(host=peer.address.partition("//")[2])
+        options = ["--collection", "ratings", "--timeout", "0.5s"]
+        debug = {"RECSYS_DEBUG": "1"} if way != "argument" else {}
+        if way == "argument":
+            left = everything(db, ["import", address, *options])
+        elif way == "variable":
+            left = everything(db, ["import", "mongodb:", *options], RECSYS_MONGO_URI=address, **debug)
+        else:
+            (tmp_path / "here" / "secret.uri").write_text(address + "\n")
+            left = everything(db, ["import", *options, "--uri-file", str(tmp_path / "here" / "secret.uri")], **debug)
+    assert SECRET not in left
+    assert "error: " in left
+
+
+def test_a_password_on_the_command_line_warns(tmp_path):
+    with mongo.Peer(refuse) as peer:
+        address = peer.address.replace("//", f"//u:{SECRET}@")
+        left = everything(tmp_path / "recsys.db", ["import", f"{address}/films", "--collection", "r", "--timeout", "1"])
+    assert "RECSYS_MONGO_URI" in left
+    assert "refuses the login" in left
+
+
+def test_a_password_in_a_mistyped_command_is_not_echoed(tmp_path):
+    left = everything(tmp_path / "recsys.db", [f"mongodb://u:{SECRET}@h/films"])
+    assert SECRET not in left
+
+
+def test_no_source_at_all(tmp_path):
+    assert call(tmp_path / "recsys.db", "import", "--json", expect=2).error["hint"]
+    assert call(tmp_path / "recsys.db", "import", "--uri-file", tmp_path / "no.uri", "--json", expect=3).error["hint"]
