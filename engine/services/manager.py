@@ -16,6 +16,7 @@ from engine.models.content import ContentModel
 from engine.models.popularity import Popularity
 from engine.services.fallback import in_turn, popularity_now
 from engine.services.memory import Memory
+from engine.services.swap import Swap, is_small
 from store import errors as store_errors
 from store import names, ratings
 from store.artifacts import Bundle
@@ -71,6 +72,8 @@ class MLModelManager:
         self._registry = registry
         self._memory = memory
         self._loaded: dict[int, Snapshot] = {}
+        self._answering: dict[str, Snapshot] = {}  # by name, as last asked for
+        self._swap = Swap()
 
     def save_model(
         self,
@@ -167,8 +170,8 @@ class MLModelManager:
                 name = f"v{canary.version}"
         known = moment.snapshots.get(name)
         if known is None:
-            known = self._find(name)
-            if not known.notes:  # a damaged version is looked at again each time: its files may come back
+            known, lasting = self._next(name)
+            if lasting and not known.notes:  # a damaged version is looked at again each time: its files may come back
                 moment.snapshots[name] = known
         return known
 
@@ -177,8 +180,20 @@ class MLModelManager:
         self._loaded[snapshot.version.id] = snapshot
         self._memory.forget()
 
-    def _find(self, name: str) -> Snapshot:
-        wanted = self._registry.resolve(name)
+    def _next(self, name: str) -> tuple[Snapshot, bool]:
+        """Return what answers for a name now, and whether it will go on so: not while a large version is loaded."""
+        before, wanted = self._answering.get(name), self._registry.resolve(name)
+        if before is None or wanted.id in self._loaded or is_small(wanted):
+            found: Snapshot | None = self._find(wanted)
+        else:
+            found = self._swap.load(wanted, lambda: self._find(wanted))
+        if found is None and before is not None:
+            return before, False
+        assert found is not None  # noqa: S101  only where something answers meanwhile
+        self._answering[name] = found
+        return found, True
+
+    def _find(self, wanted: ModelVersion) -> Snapshot:
         notes: list[str] = []
         for version in in_turn(self._registry, wanted):
             try:

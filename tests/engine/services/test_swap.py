@@ -1,0 +1,88 @@
+"""A version takes over without a gap: whoever asks meanwhile is answered by the one before, and soon."""
+
+import threading
+import time
+
+import pytest
+
+from engine.services import swap
+from store import errors
+
+SLOW = 0.6
+
+
+@pytest.fixture
+def slow(services, monkeypatch):
+    """Services whose second version takes long to load."""
+    monkeypatch.setattr(swap, "SMALL_BYTES", 0)
+    load, started = services.registry.load, []
+
+    def waits(version, *names):
+        if version.id == 2:
+            started.append(time.monotonic())
+            time.sleep(SLOW)
+        return load(version, *names)
+
+    monkeypatch.setattr(services.registry, "load", waits)
+    services.started = started
+    return services
+
+
+def test_readers_never_wait_for_the_next_version(slow):
+    recommend, seen, longest, stop = slow.recommender.recommend, [], [], threading.Event()
+    assert recommend("u1").version == "v1"
+
+    def reader(number):
+        slow.recommender.recommend(f"u{number}")
+        worst = 0.0
+        while not stop.is_set():
+            began = time.monotonic()
+            seen.append(recommend(f"u{number}").version)
+            worst = max(worst, time.monotonic() - began)
+            time.sleep(0.001)
+        longest.append(worst)
+
+    readers = [threading.Thread(target=reader, args=(number,)) for number in range(4)]
+    for thread in readers:
+        thread.start()
+    time.sleep(0.1)
+    slow.registry.activate(2, who="test")
+    deadline = time.monotonic() + 20
+    while "v2" not in seen and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(0.05)
+    stop.set()
+    for thread in readers:
+        thread.join()
+    assert set(seen) == {"v1", "v2"}
+    assert len(slow.started) == 1  # one loads for all
+    assert max(longest) < SLOW / 2  # 0.05 s on a machine that does nothing else
+    assert recommend("u1").version == "v2"
+
+
+def test_the_first_version_and_one_asked_for_by_name_are_waited_for(slow):
+    assert slow.recommender.recommend("u1", version="v2").version == "v2"
+    slow.registry.activate(2, who="test")
+    assert slow.recommender.recommend("u1").version == "v2"
+
+
+def test_a_version_that_cannot_be_loaded_leaves_the_one_before_with_a_note(slow, monkeypatch):
+    slow.recommender.recommend("u1")
+    slow.registry.activate(2, who="test")
+
+    def broken(version, *names):
+        time.sleep(0.1)
+        raise errors.Damaged("bits have flipped")
+
+    monkeypatch.setattr(slow.registry, "load", broken)
+    deadline = time.monotonic() + 10
+    while not (made := slow.recommender.recommend("u1")).notes and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert made.version == "v1"
+    assert "v2 cannot be used" in " ".join(made.notes)
+
+
+def test_small_versions_take_over_with_the_first_question(services):
+    assert services.recommender.recommend("u1").version == "v1"
+    services.registry.activate(2, who="test")
+    assert services.recommender.recommend("u1").version == "v2"
