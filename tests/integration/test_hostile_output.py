@@ -39,6 +39,7 @@ def db(tmp_path_factory):
     call(path, "import", source)
     call(path, "train", "popularity", "--activate", "--json")
     call(path, "models", "label", "v1", TEXTS[0])
+    call(path, "train", "content", "--json")
     return path
 
 
@@ -51,6 +52,9 @@ COMMANDS = {
     "jobs list": ["jobs", "list"],
     "jobs show": ["jobs", "show", "1"],
     "jobs tail": ["jobs", "tail", "1"],
+    "evaluate": ["evaluate", "v1", "--segments"],
+    "compare": ["compare", "v1", "v2"],
+    "diff": ["diff", "v1", "v2", "-n", "50", "--examples", "100"],
     "recommend": ["recommend", "1", "-n", "200", "--explain"],
     "recommend seen": ["recommend", TEXTS[1], "-n", "200", "--include-seen"],
     "predict": ["predict", "1", FAMOUS],
