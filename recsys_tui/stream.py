@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from store import ratings
+from store import canaries, ratings
 from store.changes import Watch
 
 if TYPE_CHECKING:
@@ -30,11 +30,13 @@ class StoreState:
         jobs: the newest, newest first.
         versions: all, newest first.
         revision: counts the changes of the ratings.
+        canary: the version that is tried on a share of the users, or None.
     """
 
     jobs: tuple["Job", ...] = ()
     versions: tuple["ModelVersion", ...] = ()
     revision: int = 0
+    canary: int | None = None
 
     @property
     def active(self) -> "ModelVersion | None":
@@ -174,6 +176,7 @@ class Stream:
                 tuple(services.journal.recent(_JOBS)),
                 tuple(services.registry.versions()),
                 ratings.revision(services.database),
+                getattr(canaries.running(services.database), "version", None),
             )
         except Exception as error:  # noqa: BLE001  whatever it is, polling goes on: it may pass
             told = (str(error), getattr(error, "hint", "run `recsys-tui doctor`"))
@@ -216,7 +219,7 @@ def _differences(before: StoreState | None, now: StoreState) -> list[str]:
         return ["jobs", "versions", "ratings"]
     pairs = {
         "jobs": (before.jobs, now.jobs),
-        "versions": (before.versions, now.versions),
+        "versions": ((before.versions, before.canary), (now.versions, now.canary)),
         "ratings": (before.revision, now.revision),
     }
     return [kind for kind, (old, new) in pairs.items() if old != new]

@@ -186,6 +186,32 @@ def lineage(found: Mapping[str, Any]) -> Content:
     return joined([facts_lines(facts), heading("files"), files, heading("what became of it"), changes])
 
 
+def changed_lists(found: Mapping[str, Any]) -> Content:
+    """Return whose lists change from one version to another, as `diff` has it."""
+    users = found["users"]
+    share = f" ({found['changed'] / users:.0%})" if users else ""
+    facts = {
+        "users": f"{users:,}",
+        "lists that change": f"{found['changed']:,}{share}",
+        f"overlap of {found['n']}": render.number(found["overlap_mean"]),
+        "rank-biased overlap": render.number(found["rbo_mean"]),
+    }
+    parts = [facts_lines(facts)]
+    for word, name in (("gains", "items in more lists"), ("losses", "items in fewer lists")):
+        if found[word]:
+            parts.append(heading(name))
+            parts += [shown(f"{one['first']:>7,} > {one['second']:<7,} {_title(one)}") for one in found[word]]
+    for example in found["examples"]:
+        parts.append(heading(f"user {example['user']}, overlap {render.number(example['overlap'], 2)}"))
+        for word in ("entered", "left"):
+            parts += [shown(f"  {word:8} {_title(one)}") for one in example[word]]
+    return joined(parts)
+
+
+def _title(card: Mapping[str, Any]) -> str:
+    return str(card["title"] or card["item"])
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_plain(part)}" for key, part in value.items())

@@ -183,3 +183,39 @@ def test_verify_names_what_is_damaged(films):
         await ui.until(lambda: file.name in ui.text)
 
     drive(films, script, screen="models", size=(120, 40))
+
+
+def test_a_canary_is_begun_marked_and_ended(films):
+    async def script(ui):
+        await stand_on(ui, "v2")
+        await ui.press("k", "enter")
+        await ui.until(lambda: "◐ canary" in ui.text)
+        await ui.press("k", "enter")
+        await ui.until(lambda: any("is a canary already" in toast for toast in ui.toasts))
+        await ui.press("b")
+        assert "End the canary v2?" in ui.text
+        await ui.press("y")
+        await ui.until(lambda: "◐ canary" not in ui.text)
+
+    drive(films, script, screen="models")
+    actions = [change.action for change in registry(films).audit(2)]
+    assert actions[:2] == ["canary-end", "canary"]
+
+
+def test_whose_lists_change(films):
+    async def script(ui):
+        await stand_on(ui, "v2")
+        await ui.press("d")
+        await ui.until(lambda: "lists that change" in ui.text)
+        assert "items in fewer lists" in ui.text or "items in more lists" in ui.text
+
+    drive(films, script, screen="models", size=(120, 40))
+
+
+def test_a_version_deleted_by_another_process_while_shown(films):
+    async def script(ui):
+        await stand_on(ui, "v3")
+        registry(films).delete(3)
+        await ui.until(lambda: "versions 2" in ui.text)
+
+    drive(films, script, screen="models")
