@@ -13,16 +13,24 @@ _MOST_NAMED = 4  # metrics named after the first one
 def verdict_of(rows: "Sequence[Row]", primary: str) -> str:
     """Return what a comparison comes to: the difference by one metric, how sure it is, and what else differs.
 
+    With several opponents it says the first two of each.
+
     Args:
         rows: of the comparison, corrected and with winners.
         primary: full name of the metric that the sentence is about; the first row's where no row has it.
     """
-    chief = next((row for row in rows if row.metric == primary and row.p is not None), None)
-    chief = chief or next((row for row in rows if row.p is not None), None)
-    if chief is None:
+    tested = [row for row in rows if row.p is not None]
+    opponents = list(dict.fromkeys(row.second for row in tested))
+    chiefs = [_chief([row for row in tested if row.second == name], primary) for name in opponents]
+    if not chiefs:
         return "Nothing can be said: the versions have no metric with one value a user in common."
-    tested = sum(row.p is not None for row in rows)
-    return f"{_claim(chief)} ({_evidence(chief, tested)}){_others(rows, chief)}."
+    claims = [f"{_claim(row)} ({_evidence(row, len(tested))})" for row in chiefs]
+    return "; ".join(claims) + (_others(tested, chiefs[0]) if len(chiefs) == 1 else "") + "."
+
+
+def _chief(rows: "Sequence[Row]", primary: str) -> "Row":
+    """Return the row of the primary metric, or the first one."""
+    return next((row for row in rows if row.metric == primary), rows[0])
 
 
 def power_of(row: "Row") -> str:

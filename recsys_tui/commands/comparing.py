@@ -61,7 +61,7 @@ def compare(
         "difference",
         Column("low", "95% low"),
         Column("high", "95% high"),
-        Column("p_adjusted", "p", digits=3, spare=True),
+        Column("p_adjusted", "p", show=_chance, spare=True),
         Column("effect", digits=2, spare=True),
         Column("users_needed", "users needed", spare=True),
         "winner",
@@ -71,6 +71,11 @@ def compare(
         session.say(f"note: {note}")
     session.say(f"on {found.protocol.get('test_rows', 0):,} ratings {found.protocol['rows']}")
     session.say(found.verdict)
+
+
+def _chance(p: float | None) -> str:
+    """Return a p-value as people read it."""
+    return "<0.001" if p is not None and p < 0.001 else render.number(p, 3)
 
 
 def diff(

@@ -206,6 +206,19 @@ class TestVerdict:
         assert f"you would need about {rows[0].users_needed:,} users to see this difference" in said
         assert said.count(".") - said.count("0.") <= 1 + said.count("1.0")
 
+    def test_with_several_opponents_it_says_something_of_each(self):
+        chosen = by_name(["ndcg"])
+        first, second = users(150, 8, shift=0.1)
+        sides = {
+            "v3": figures({"ndcg@10": first}),
+            "v2": figures({"ndcg@10": second}),
+            "v1": figures({"ndcg@10": first}),
+        }
+        pairs = [{name: sides[name] for name in ("v3", other)} for other in ("v2", "v1")]
+        said = verdict_of(rows_of_pairs(chosen.values(), pairs), "ndcg@10")
+        assert said.startswith("v3 is better than v2 by ndcg@10")
+        assert "; v3 and v1 cannot be told apart by ndcg@10" in said
+
     def test_says_so_where_nothing_was_tested(self):
         assert "Nothing can be said" in verdict_of([], "ndcg@10")
         (row,) = rows_of_pairs(
