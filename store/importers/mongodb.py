@@ -28,6 +28,7 @@ from store.importers.documents import DocumentTitles, document_batch, find_title
 from store.importers.mongo_query import check_query
 from store.importers.mongo_values import GROWING, KINDS, kind
 from store.importers.nested import find_paths, keys_of, paths_in, projection, value_at
+from store.importers.reading import prefetched
 from store.importers.source import Source
 from store.near import near_names
 from store.secrets import redacted
@@ -108,7 +109,7 @@ class MongoImporter:
         """
         keys = {role: keys_of(path) for role, path in self.mapping.items()}
         line = 1
-        for documents in self._documents(self._ratings, self._query, self._fields):
+        for documents in prefetched(self._documents(self._ratings, self._query, self._fields)):
             batch = document_batch(documents, keys, line, KINDS, partial(json_util.dumps, json_options=_RAW))
             self.last = json_util.dumps(documents[-1]["_id"], json_options=_EXACT)
             line += len(batch)
@@ -125,7 +126,7 @@ class MongoImporter:
         self._client.close()
 
     def _documents(
-        self, collection: Collection[Any], query: dict[str, Any], fields: dict[str, int], *, resumes: bool = True
+        self, collection: Collection[Any], query: dict[str, Any], fields: dict[str, int] | None, *, resumes: bool = True
     ) -> Iterator[_Documents]:
         """Yield the documents by ascending `_id`, going on after the last one where the connection is lost."""
         started = bool(self._after) and resumes
@@ -243,12 +244,7 @@ def _database(client: MongoClient[Any], source: Source) -> MongoDatabase[Any]:
 
 
 def _need(database: MongoDatabase[Any], names: list[str], name: str, flag: str) -> Collection[Any]:
-    """Return a collection.
-
-    Raises:
-        UsageRefused: none is named.
-        NotFound: there is none of this name; the hint names those near.
-    """
+    """Return a collection, or refuse a name that is missing or unknown; the hint names those near."""
     shown = ", ".join(sorted(names)[:10]) or "none"
     if not name:
         raise errors.UsageRefused(f"{flag} is missing", hint=f"{flag} NAME; {database.name} has {shown}")
@@ -270,12 +266,14 @@ def _sample(collection: Collection[Any], query: dict[str, Any]) -> _Documents:
     return found
 
 
-def _fields(collection: Collection[Any], sample: _Documents, paths: Iterable[str]) -> dict[str, int]:
-    """Return which fields to ask for; whole top-level fields where the server cannot cut nested ones out.
+def _fields(collection: Collection[Any], sample: _Documents, paths: Iterable[str]) -> dict[str, int] | None:
+    """Return which fields to ask for, None where documents have no others; whole ones where nested ones cannot be cut.
 
     Some servers that speak MongoDB's protocol answer a dotted projection with other shapes: one document is compared.
     """
     wanted = list(paths)
+    if {key for document in sample for key in document} <= {"_id", *(path.partition(".")[0] for path in wanted)}:
+        return None
     nested = [keys_of(path) for path in wanted if "." in path]
     known = next((document for document in sample if any(value_at(document, keys) for keys in nested)), None)
     if known is None:
