@@ -76,7 +76,7 @@ class ImportDialog(ModalScreen[Importing | None]):
     ImportDialog .row Input { width: 1fr; }
     ImportDialog #told { height: auto; max-height: 11; }
     ImportDialog .buttons { margin: 0; }
-    ImportDialog #line { height: 1; }
+    ImportDialog #line { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     def __init__(self) -> None:
@@ -98,12 +98,12 @@ class ImportDialog(ModalScreen[Importing | None]):
                     yield Input(placeholder=hint, id=name, select_on_focus=False)
             yield Toggle("refuse the whole source where one row is bad", id="strict")
             yield Static(id="wrong", classes="field-error")
+            yield Static(id="line", classes="muted")
             with Horizontal(classes="buttons"):
                 yield Button("Preview", id="preview", variant="primary", compact=True)
                 yield Button("Import", id="import", variant="success", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
             yield Static(id="told")
-            yield Static(id="line", classes="muted")
 
     def on_mount(self) -> None:
         """Begin with the source."""

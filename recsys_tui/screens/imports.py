@@ -78,14 +78,13 @@ class ImportsPlace(Place):
         self.app.push_screen(ImportDialog(), self._start)
 
     def action_sample(self) -> None:
-        """Import the sample data."""
-        if self.imports and self.stock is not None and self.stock.ratings:
-            sample = stock.sample_folder()
-            question = f"Add the sample data to the {render.count(self.stock.ratings)} ratings here?"
-            detail = "Its invented users and items would stand among yours; x undoes it."
-            self.confirm(question, lambda: self._start(Importing([str(sample)])), detail=detail)
+        """Import the sample data; where there are ratings already, ask first."""
+        sample = Importing([str(stock.sample_folder())])
+        if self.has_class("-empty"):
+            self._start(sample)
         else:
-            self._start(Importing([str(stock.sample_folder())]))
+            detail = "Its invented users and items would stand among yours; x undoes it."
+            self.confirm("Add the sample data to the ratings here?", lambda: self._start(sample), detail=detail)
 
     def _start(self, wanted: Importing | None) -> None:
         if wanted is None:

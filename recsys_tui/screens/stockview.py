@@ -50,10 +50,9 @@ def curve_of(when: "Activity", width: int, height: int) -> Content:
         return shown("no rating has a time", "$text-muted")
     first, last = (render.when(day * 86_400.0)[:7] for day in (min(when.days), max(when.days)))
     part = ", of a sample" if when.sampled else ""
-    middle = f"a cell is {span}{part}"
-    if width < len(middle) + len(first) + len(last) + 2:
-        middle = span
-    line = f"{first}{middle.center(width - len(first) - len(last))}{last}"
+    ends = len(first) + len(last)
+    middle = next((words for words in (f"a cell is {span}{part}", span) if len(words) + ends + 2 <= width), "")
+    line = f"{first}{middle.center(width - ends)}{last}"
     return Content("\n").join([area(counts, width, height - 1), shown(line, "$text-muted")])
 
 

@@ -77,7 +77,7 @@ def drive(
 
     async def run() -> Any:
         app = RecsysApp(db, Options(screen=screen, **options), kept=kept or UiState(db.parent / "ui.json"))
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=True) as pilot:
             return await act(Driver(app, pilot))
 
     return asyncio.run(run())
