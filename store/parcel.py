@@ -160,9 +160,9 @@ def open_parcel(path: Path) -> Iterator[Parcel]:
         Damaged: it is no parcel, or its sizes are not what its manifest says.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise errors.UsageRefused(f"{path} is no ordinary file", hint="name a file that `models export` wrote")
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            if not path.is_file():
-                raise errors.UsageRefused(f"{path} is no ordinary file", hint="name a file that `models export` wrote")
             yield Parcel(path, file)
     except FileNotFoundError as error:
         raise errors.NotFound(f"no file {path}", hint="check the path") from error

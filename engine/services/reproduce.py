@@ -3,10 +3,13 @@
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
+from engine.services.heldout import HELD_OUT, bundle_of
 from engine.services.request import TrainingRequest
 from engine.splits import Split
 from store.errors import DataRefused, UsageRefused
-from store.registry import ModelVersion
+from store.registry import ModelVersion, Registry
 
 
 def request_like(version: ModelVersion, *, threads: int, memory_limit: int) -> TrainingRequest:
@@ -33,18 +36,25 @@ def request_like(version: ModelVersion, *, threads: int, memory_limit: int) -> T
     )
 
 
-def check_same_rows(version: ModelVersion, parts: Split) -> None:
-    """Refuse to go on where the rows are not the ones that the version was trained on.
+def check_same_rows(registry: Registry, version: ModelVersion, parts: Split) -> None:
+    """Refuse to go on where the rows are not the ones that the version was trained and measured on.
 
     Raises:
         DataRefused: the ratings have changed since.
+        Damaged: the rows that it holds out are not as they were written.
     """
+    hint = "restore a backup of that time into another --db, or train anew without --like"
     then, now = version.training_data.get("fingerprint"), parts.train.fingerprint()
     if then != now:
         raise DataRefused(
-            f"the ratings are not those of {version.name}: fingerprint {now[:12]}, not {str(then)[:12]}",
-            hint="restore a backup of that time into another --db, or train anew without --like",
+            f"the ratings are not those of {version.name}: fingerprint {now[:12]}, not {str(then)[:12]}", hint=hint
         )
+    if f"{HELD_OUT}.safetensors" in version.files:
+        kept, found = registry.load(version, HELD_OUT).arrays, bundle_of(parts.test).arrays
+        if any(not np.array_equal(kept[name], found[name]) for name in found):
+            raise DataRefused(
+                f"the ratings are not those of {version.name}: the rows it was measured on have changed", hint=hint
+            )
 
 
 def likeness(first: ModelVersion, second: ModelVersion) -> dict[str, Any]:

@@ -126,7 +126,8 @@ class TrainingService:
         data = self.load_data()
         parts = self.prepare_data(request, data)
         if request.like:
-            check_same_rows(self._services.registry.resolve(request.like), parts)
+            registry = self._services.registry
+            check_same_rows(registry, registry.resolve(request.like), parts)
         if isinstance(model, Ensemble):
             stacking.prepare(self._services, model, request, parts)
         with resources.thread_limit(request.threads):

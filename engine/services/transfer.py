@@ -137,7 +137,7 @@ def _try_scores(model: Model) -> None:
     _need(len(facts.user_counts) == n_users, "counts of users")
     _need(len(facts.item_counts) == len(facts.item_sums) == n_items, "counts of items")
     _need(len(facts.features.genres) == len(facts.features.years) == n_items, "features of items")
-    trained = np.flatnonzero(facts.user_counts)[:1]
+    trained = np.flatnonzero(facts.user_counts)[[0, -1]] if facts.user_counts.any() else ()
     for vector in (model.cold_vector(), *(model.user_vector(int(user)) for user in trained)):
         scores = model.scores(vector)
         _need(scores.shape == (n_items,) and bool(np.isfinite(scores).all()), "scores")

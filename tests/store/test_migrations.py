@@ -6,9 +6,10 @@ from contextlib import closing
 
 import pytest
 
-from store import errors, migrations
+from store import canaries, errors, migrations
 from store.database import Database
 from store.migrations import SCHEMA_VERSION, backup, migrate, schema_version
+from store.registry import Registry
 from tests import processes
 
 # A program whose schema is one ahead: its migration rewrites a table in four steps and dies before the step argv[2].
@@ -102,6 +103,37 @@ class TestFirstSchema:
         with database.write() as db:
             db.execute("DELETE FROM items WHERE id = 3")
         assert found("ferry") == [2]
+
+
+class TestSecondSchema:
+    def test_a_database_of_the_first_schema_keeps_its_versions_and_their_history(self, tmp_path, monkeypatch):
+        database = Database(tmp_path / "old.db")
+        with monkeypatch.context() as patch:
+            patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
+            patch.setattr(migrations, "SCHEMA_VERSION", 1)
+            migrate(database)
+        columns = "id, model_type, state, trained_at, hyperparameters, training_data, protocol, lineage, files"
+        with database.write() as db:
+            for row in ((1, "retired"), (2, "active")):
+                db.execute(
+                    f"INSERT INTO versions ({columns}) VALUES (?, 'mf', ?, 1, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')",
+                    row,
+                )
+            db.executemany(
+                "INSERT INTO activations (version, previous, at, who, action, why) VALUES (?, ?, 9, ?, 'activate', ?)",
+                [(1, None, "ann", "first"), (2, 1, "ann", "better")],
+            )
+            db.execute("INSERT INTO quarantine (import, line, reason, raw) SELECT id, 1, 'x', 'y' FROM imports")
+        database.close()
+        migrate(database)
+        registry = Registry(database)
+        assert schema_version(database) == SCHEMA_VERSION
+        assert [(v.id, v.state, v.members) for v in registry.versions()] == [(2, "active", {}), (1, "retired", {})]
+        trail = [(c.version, c.previous, c.who, c.action, c.why, c.figures) for c in registry.audit()]
+        assert trail == [(2, 1, "ann", "activate", "better", {}), (1, None, "ann", "activate", "first", {})]
+        assert registry.resolve("previous").id == 1
+        assert canaries.running(database) is None
+        assert schema_version(Database(tmp_path / "old.db.schema1.backup")) == 1
 
 
 class TestNextSchema:
