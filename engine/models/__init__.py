@@ -17,6 +17,7 @@ MODELS = {
     "ials": "engine.models.implicit_als:ImplicitALS",
     "ease": "engine.models.ease:Ease",
     "ncf": "engine.models.neural_cf:NeuralCF",
+    "ensemble": "engine.models.ensemble:Ensemble",
 }
 
 

@@ -102,3 +102,16 @@ class Uncertain(Protocol):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the bounds (n,), (n,) around scores (n,) that hold the ratings of items with probability `level`."""
         ...
+
+
+@runtime_checkable
+class Combines(Protocol):
+    """A model that answers by others, which it refers to and does not hold."""
+
+    def needed(self) -> list[str]:
+        """Return the checksums of the versions that have to be put in before it can answer."""
+        ...
+
+    def attach(self, sha256: str, model: "Model") -> None:
+        """Put a version in its place."""
+        ...

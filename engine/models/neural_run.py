@@ -12,7 +12,7 @@ from engine.models.neural_scores import standard_deviation
 from engine.models.neural_torch import Rows, Shape
 from engine.models.neural_training import Head, Options, device_of, one_thread
 
-_PATIENCE = 3  # epochs without a better held-out loss, after which a head stops
+_PATIENCE = 4  # epochs without a better held-out loss, after which a head stops
 Raw = dict[str, NDArray[Any]]
 
 
@@ -88,7 +88,7 @@ class Run:
                         f"the {name} head holds numbers that are not finite after epoch {number}",
                         hint="lower learning_rate (--set learning_rate=…); the active version stays",
                     )
-                if self._held_out is not None:
+                if self._held_out is not None and not head.apart:
                     self._judge(name, head.held_out(*self._checks[name]), arrays)
         found = {"ranking": losses["ranking"]} if "ranking" in losses else {}
         if "ratings" in self._heads:
@@ -110,7 +110,7 @@ class Run:
 
     def arrays(self) -> dict[str, Raw]:
         """Return the parameters of all heads, ready to serve."""
-        return {name: head.arrays() for name, head in self._heads.items()}
+        return {name: head.arrays(to_serve=True) for name, head in self._heads.items()}
 
     def memory(self) -> Raw:
         """Return what a run that goes on later must know, the best parameters so far among it."""

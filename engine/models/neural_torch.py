@@ -24,6 +24,9 @@ from engine.data import Interactions
 GROUP = 32
 """Rows of a user that share their negatives."""
 
+HALVES = ("gmf", "mlp")
+"""Of neumf: the product and the perceptron."""
+
 _AGAINST = 4.0  # negatives to a rated item, by their weight in the binary cross-entropy, as in the paper
 _START = 0.01  # deviation of embeddings before training, as in the paper
 
@@ -79,17 +82,20 @@ class Network(nn.Module):
                 self.register_parameter(f"offset_{place}", nn.Parameter(torch.zeros(size)))
             self.mlp_out = nn.Parameter(torch.randn(sizes[-1]) * (1 / sizes[-1]) ** 0.5)
 
-    def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scores (B, K) of items (B, K) for users (B,), and the mean over the rows of their vectors' squares."""
+    def forward(self, users: Tensor, items: Tensor, halves: tuple[str, ...] = HALVES) -> tuple[Tensor, Tensor]:
+        """Return scores (B, K) of items (B, K) for users (B,), and the mean over the rows of their vectors' squares.
+
+        `halves` are the parts of neumf that count; the other variants have one of them.
+        """
         scores = self.level + self._rows(self.user_bias, users, 0)
         scores = scores + self._items(self.item_bias, self.feature_bias, items).squeeze(-1)
         squares = scores.new_zeros(())
-        if self.shape.variant != "mlp":
+        if self.shape.variant != "mlp" and "gmf" in halves:
             p = self._rows(self.user_gmf, users, 0)
             q = self._items(self.item_gmf, self.feature_gmf, items)
             scores = scores + torch.einsum("bd,bkd->bk", p * self.gmf_out, q)
             squares = squares + p.square().sum() / len(users) + q.square().sum() / items.numel()
-        if self.shape.variant != "gmf":
+        if self.shape.variant != "gmf" and "mlp" in halves:
             x = self._rows(self.user_mlp, users, 0)
             before = self._items(self.item_mlp, self.feature_mlp, items, self.first_item)
             hidden = before + (x @ self.first_user + self.offset_0).unsqueeze(1)  # (B, K, h)
@@ -220,8 +226,9 @@ def ranking_loss(scores: Tensor, counts: Tensor, rule: str) -> Tensor:
         counts: bool (G, m), False for padding, and where a user has nothing left that could be a negative.
         rule: softmax or bce; in the latter the negatives of a group weigh `_AGAINST` times its rated items.
     """
+    scores = scores.float() if scores.dtype == torch.bfloat16 else scores
     m = counts.shape[1]
-    rated, others = scores[:, :m].float(), scores[:, m:].float()
+    rated, others = scores[:, :m], scores[:, m:]
     if rule == "softmax":
         rows = torch.logaddexp(rated, torch.logsumexp(others, 1, keepdim=True)) - rated
     else:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  its usual name
 
 from engine.errors import TrainingFailed
-from engine.models.neural_torch import GROUP, Network, Rows, Shape, ranking_loss
+from engine.models.neural_torch import GROUP, HALVES, Network, Rows, Shape, ranking_loss
 
 _LONGEST = 5.0  # of the gradient of all parameters together; a longer one is cut to this
 _WARM = 100  # steps in which the learning rate rises to what was asked for
@@ -54,7 +54,7 @@ class Head:
         self.options, self.rows, self._seed = options, rows, seed
         self.batch = max(1, min(options.batch_size, -(-len(rows.users) // _LEAST_STEPS)))
         self._unit = GROUP if rows.negatives else 1
-        pairs = self.batch // self._unit * (self._unit + (options.negatives if rows.negatives else 0))
+        pairs = max(1, self.batch // self._unit) * (self._unit + (options.negatives if rows.negatives else 0))
         sparse = (shape.n_users > _SPARSE_FROM * self.batch, shape.n_items > _SPARSE_FROM * pairs)
         self._device = rows.users.device
         with _seeded([*seed, 0], self._device):
@@ -72,7 +72,7 @@ class Head:
         if by_row & named.keys():
             touched = [one for name, one in named.items() if name in by_row]
             self._optimizers.append(torch.optim.SparseAdam(touched, rate, betas=_MOMENTS))
-        self.steps = 0
+        self.steps, self.apart = 0, False
         self.notes: list[str] = []
 
     # --- an epoch -------------------------------------------------------------------------------------------------
@@ -86,6 +86,9 @@ class Head:
             TrainingFailed: the loss is not finite, or not even one row fits.
         """
         self.network.train()
+        self.apart = number <= self.options.pretrain and self.network.shape.variant == "neumf"
+        if number == self.options.pretrain + 1:
+            self._join()
         with _seeded([*self._seed, number], self._device):
             units = self.rows.in_groups() if self.rows.negatives else self.rows.one_by_one()
             n, done, total = len(units), 0, torch.zeros((), device=self._device)
@@ -122,19 +125,32 @@ class Head:
     def loss(self, units: Tensor) -> Tensor:
         """Return the loss of some rows (B, 1), or of some groups of rows (G, m) padded with -1.
 
-        A head that ranks draws the negatives of each group here.
+        While the halves are trained alone it is the sum of the losses that each has without the other.
         """
+        if self.apart:
+            return self._loss_of(units, HALVES[:1]) + self._loss_of(units, HALVES[1:])
+        return self._loss_of(units, HALVES)
+
+    def _loss_of(self, units: Tensor, halves: tuple[str, ...]) -> Tensor:
+        """Return the loss of some halves; a head that ranks draws the negatives of each group here."""
         users, items = self.rows.users[units[:, 0]], self.rows.items[units.clamp(min=0)]
         decay = self.options.weight_decay
         if self.rows.negatives is None:
-            scores, squares = self.network(users, items)
+            scores, squares = self.network(users, items, halves)
             loss: Tensor = F.mse_loss(scores[:, 0], self.rows.targets[units[:, 0]]) + decay * squares
             return loss
         others, lacking = self.rows.negatives.draw(users, self.options.negatives)
-        scores, squares = self.network(users, torch.cat([items, others], 1))
+        scores, squares = self.network(users, torch.cat([items, others], 1), halves)
         counts = (units >= 0) & ~lacking.unsqueeze(1)
         loss = ranking_loss(scores, counts, self.options.loss) + decay * squares
         return loss  # noqa: RET504  typed above
+
+    @torch.no_grad()
+    def _join(self) -> None:
+        """Go from two halves that each predict alone to both together: half of each, as in the paper with α = ½."""
+        if self.options.pretrain and self.network.shape.variant == "neumf":
+            self.network.gmf_out.mul_(0.5)
+            self.network.mlp_out.mul_(0.5)
 
     def _clip(self) -> None:
         """Cut the gradient of all parameters to its longest."""
@@ -167,7 +183,11 @@ class Head:
 
     @torch.no_grad()
     def held_out(self, users: NDArray[np.int32], items: NDArray[np.int32], targets: NDArray[np.float32]) -> float:
-        """Return the loss on rows (n,) that are not trained on, the same negatives each time."""
+        """Return how bad the head is on rows (n,) that are not trained on: by it is decided when to stop.
+
+        For ratings the mean square error; for ranking 1 - NDCG of each row's item among 100 others, the same each time:
+        the loss rises long before the order gets worse.
+        """
         totals = []
         with _seeded([*self._seed, 0], self._device):
             for start in range(0, len(users), _CHECKED):
@@ -179,14 +199,18 @@ class Head:
                     continue
                 others, lacking = self.rows.negatives.draw(who, 100)
                 scores, _ = self.network(who, torch.cat([what[:, None], others], 1))
-                totals.append(ranking_loss(scores, ~lacking.unsqueeze(1), "softmax") * (~lacking).sum())
+                above = (scores[:, 1:] >= scores[:, :1]).sum(1).masked_fill(lacking, 0)
+                totals.append((1 - 1 / torch.log2(2.0 + above)).sum())
         return float(torch.stack(totals).sum()) / len(users)
 
     # --- state ----------------------------------------------------------------------------------------------------
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return copies of all parameters by name."""
-        return {name: one.detach().float().cpu().numpy().copy() for name, one in self.network.named_parameters()}
+    def arrays(self, *, to_serve: bool = False) -> dict[str, NDArray[Any]]:
+        """Return copies of all parameters by name; of halves that are trained alone half each counts in what serves."""
+        named = {name: one.detach().float().cpu().numpy().copy() for name, one in self.network.named_parameters()}
+        for name in ("gmf_out", "mlp_out") if to_serve and self.apart else ():
+            named[name] *= np.float32(0.5)
+        return named
 
     @torch.no_grad()
     def take(self, arrays: dict[str, NDArray[Any]]) -> None:

@@ -11,9 +11,11 @@ from engine.confidence import Calibration
 from engine.errors import EngineError, TrainingFailed
 from engine.metrics import metric as find_metric
 from engine.models import model_class
+from engine.models.abilities import Combines
 from engine.models.base import Model, State
 from engine.models.content import ContentModel
 from engine.models.popularity import Popularity
+from engine.services.combining import put_together
 from engine.services.fallback import in_turn, popularity_now
 from engine.services.memory import Memory
 from engine.services.swap import Swap, is_small
@@ -222,7 +224,10 @@ class MLModelManager:
 
     def _load(self, version: ModelVersion) -> Snapshot:
         if version.id not in self._loaded:
-            self._loaded[version.id] = Snapshot(version, *restored(version.model_type, self._registry.load(version)))
+            model, calibration = restored(version.model_type, self._registry.load(version))
+            if isinstance(model, Combines):
+                put_together(self._registry, version, model, lambda member: self._load(member).model)
+            self._loaded[version.id] = Snapshot(version, model, calibration)
         return self._loaded[version.id]
 
 

@@ -3,13 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+AUTO = "auto"
+"""Stands in a request in place of a model: what suits the data is trained, and the best is taken."""
+
 
 @dataclass(frozen=True)
 class TrainingRequest:
     """Everything that decides a run; it is stored with the job, so that the run can be resumed and repeated.
 
     Attributes:
-        model: a name of the table of models.
+        model: a name of the table of models, or `AUTO`.
         settings: hyper-parameters as given.
         split, test, seed: which rows are held out; `test` 0 holds out none.
         full: after measuring, fit once more on all rows with the same settings.
@@ -39,7 +42,7 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class Progress:
-    """One event of a run: kind "stage", "epoch", "note" or "version", and its data."""
+    """One event of a run, and its data: kind "stage", "epoch", "note" or "version"; of `auto` "candidate", "choice"."""
 
     kind: str
     data: dict[str, Any]

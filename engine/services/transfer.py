@@ -8,6 +8,7 @@ import numpy as np
 from engine.data import IdMap
 from engine.errors import SettingRefused
 from engine.models import model_class
+from engine.models.abilities import Combines
 from engine.models.base import Model
 from engine.services.heldout import HELD_OUT, rows_of
 from engine.services.manager import UNUSABLE, restored
@@ -137,6 +138,8 @@ def _try_scores(model: Model) -> None:
     _need(len(facts.user_counts) == n_users, "counts of users")
     _need(len(facts.item_counts) == len(facts.item_sums) == n_items, "counts of items")
     _need(len(facts.features.genres) == len(facts.features.years) == n_items, "features of items")
+    if isinstance(model, Combines) and model.needed():
+        return  # its members are tried on their own
     trained = np.flatnonzero(facts.user_counts)[[0, -1]] if facts.user_counts.any() else ()
     for vector in (model.cold_vector(), *(model.user_vector(int(user)) for user in trained)):
         scores = model.scores(vector)

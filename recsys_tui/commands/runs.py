@@ -22,17 +22,36 @@ def submit_run(
 
     Raises:
         SettingRefused: the model or a setting, before a job is made of it.
+        TrainingFailed: something that training needs is not installed.
         DataTooSmall: likewise.
         Busy: another training runs, and `wait` seconds is 0.
     """
     from engine.models import model_class
+    from engine.services.request import AUTO
     from engine.services.worker import submit
 
     if resume is not None:
         options = _resumed(services, resume, options)
-    model_class(options.model)(**options.settings)
+    if options.model == AUTO:
+        _check_auto(options)
+    else:
+        model_class(options.model)(**options.settings).check_trainable()
     services.training.check_enough()
     return submit(services, options, resume=resume, wait=wait, origin=origin)
+
+
+def _check_auto(options: Any) -> None:
+    """Refuse what makes no sense where models are chosen by their figures.
+
+    Raises:
+        UsageRefused: settings, or nothing held out.
+    """
+    from store.errors import UsageRefused
+
+    if options.settings:
+        raise UsageRefused("auto takes no --set: it trains several models", hint="recsys-tui train MODEL --set …")
+    if not options.test:
+        raise UsageRefused("auto chooses by held-out ratings", hint="leave --test 0 out; --full fits on all in the end")
 
 
 def _resumed(services: "Services", number: int, options: Any) -> Any:
@@ -89,6 +108,9 @@ def watch(session: Session, services: "Services", job: int) -> None:
             elif event.kind in {"stage", "note"}:
                 line.end()
                 session.say(f"  {event.data.get('stage') or event.data.get('text')}")
+            elif event.kind == "candidate":
+                line.end()
+                session.say(f"  {event.data['model']}: {candidate_in_words(event.data)}")
         if state.ended:
             line.end()
             return
@@ -126,7 +148,22 @@ def _outcome(services: "Services", job: "Job") -> dict[str, Any]:
         "protocol": version.protocol,
         "active": version.active,
         "seconds": job_facts(job)["seconds"],
-    }
+    } | _of_auto(services, job.id)
+
+
+def _of_auto(services: "Services", job: int) -> dict[str, Any]:
+    """Return the candidates of an `auto` run and why one was taken; nothing of other runs."""
+    events = services.journal.events(job)
+    why = next((event.data["why"] for event in events if event.kind == "choice"), None)
+    return {"candidates": [event.data for event in events if event.kind == "candidate"], "why": why} if why else {}
+
+
+def candidate_in_words(told: dict[str, Any]) -> str:
+    """Say what a candidate of an `auto` run came to."""
+    if told["version"] is None:
+        return f"left out: {told['why']}"
+    figures = [f"{name} {render.number(told[name])}" for name in ("ndcg@10", "rmse") if told[name] is not None]
+    return ", ".join([told["version"], *figures])
 
 
 def epochs_of(services: "Services", job: int) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import typer
 
 from recsys_tui import render
 from recsys_tui.commands.options import Guards, pairs, seconds
-from recsys_tui.commands.runs import finished, submit_run
+from recsys_tui.commands.runs import candidate_in_words, finished, submit_run
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 
@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 def train(
     session: Session,
-    model: Annotated[str, typer.Argument(help="Its name, such as mf or popularity; a wrong one lists all.")] = "",
+    model: Annotated[
+        str, typer.Argument(help="Its name, such as mf; auto trains what suits the data and takes the best.")
+    ] = "",
     *,
     settings: Annotated[
         list[str], typer.Option("--set", help="A hyper-parameter: KEY=VALUE. `train MODEL --set help` lists them.")
@@ -55,6 +57,7 @@ def train(
     The run has a process of its own, which survives this terminal. Held-out ratings measure it.
 
     \b
+    recsys-tui train auto --time-limit 120 --activate
     recsys-tui train mf --activate
     recsys-tui train mf --set n_factors=64 --split temporal --full
     recsys-tui train mf --activate-if-better ndcg@10 --guard coverage:-5%
@@ -71,7 +74,7 @@ def train(
             "--all takes no model, --set, --resume or --detach", hint="recsys-tui train --all, or train MODEL --set …"
         )
     if not everything and resume is None and not model and not like:
-        raise UsageRefused("which model?", hint=f"recsys-tui train MODEL, one of: {', '.join(MODELS)}")
+        raise UsageRefused("which model?", hint=f"recsys-tui train auto, or one of: {', '.join(MODELS)}")
     if settings == ["help"]:
         _list_settings(session, model)
         return
@@ -153,6 +156,10 @@ def _outcome_for_people(facts: dict[str, Any]) -> dict[str, Any]:
         "took": render.duration(facts["seconds"]),
     }
     shown |= {name: render.number(value) for name, value in facts["metrics"].items()}
+    for told in facts.get("candidates", ()):
+        shown[f"tried {told['model']}"] = candidate_in_words(told)
+    if facts.get("why"):
+        shown["taken"] = facts["why"]
     version = facts["version"]
     if "like" in facts:
         changed = "".join(f"; {name} is another" for name in facts["changed"])

@@ -224,6 +224,7 @@ def version_facts(version: "ModelVersion") -> dict[str, Any]:
         "job": version.job,
         "parent": f"v{version.parent}" if version.parent else None,
         "members": version.members,
+        "weights": version.lineage.get("ensemble"),
         "bytes": version.bytes,
         "sha256": {name: facts.sha256 for name, facts in version.files.items()},
     }
@@ -242,7 +243,18 @@ def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
     }
     if facts["label"]:
         shown["label"] = facts["label"]
+    for row in facts["weights"] or ():
+        shown[f"{row['member']} {row['model']}"] = weights_in_words(row)
     return shown | {name: render.number(value) for name, value in facts["metrics"].items()}
+
+
+def weights_in_words(row: dict[str, Any]) -> str:
+    """Say what a member of an ensemble counts for; further weights of ratings are for users and items little known."""
+    if not (any(row["rating"]) or row["ranking"]):
+        return "no weight: not loaded"
+    base, *rest = (f"{weight:.2f}" for weight in row["rating"] or [0.0])
+    little = f" (little known: user +{rest[0]}, item +{rest[1]})" if rest else ""
+    return f"ratings {base}{little}, ranking {row['ranking']:.2f}"
 
 
 def _in_short(facts: dict[str, Any]) -> dict[str, Any]:

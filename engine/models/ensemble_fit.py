@@ -1,0 +1,119 @@
+"""What an ensemble's weights are found on: rows held out of the training rows, and what the members say of them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.data import NO_TIME, Interactions
+from engine.models.base import Model, TrainingFacts
+from engine.models.ensemble_weights import Stacking, Table, Wanted, blended, standardized, support
+from engine.splits import split, validation
+
+_SHARE = 0.1
+_MATRIX = 2**25  # numbers of a member's score matrix that are kept
+_USERS = (200, 2000)  # at least and at most, whose rankings are looked at
+_ITEMS = 5  # held-out items of a user that are looked at
+_RATINGS = 200_000  # held-out rows that ratings are stacked on
+
+
+def inner_parts(train: Interactions, how: str, seed: int) -> tuple[Interactions, Interactions]:
+    """Hold rows out of the training rows; where there are too few for that, both sides are all of them.
+
+    Args:
+        train: the rows to train on.
+        how: a name of `SPLITS`.
+        seed: of the draw, which is independent of that of the test rows.
+    """
+    if how in ("last", "temporal") and not (train.times != NO_TIME).any():
+        how = "random"
+    if how == "random" or len(train) < 20:
+        parts = validation(train, seed, _SHARE)
+    else:
+        parts = split(train, how, test=_SHARE, seed=seed + 1)
+    return (parts.train, parts.test) if len(parts.test) else (train, train)
+
+
+class Validation:
+    """The held-out rows, and what each member says of them."""
+
+    def __init__(self, learned: Interactions, held_out: Interactions, facts: TrainingFacts) -> None:
+        """Choose the users whose rankings are looked at.
+
+        Args:
+            learned: what the members are trained on.
+            held_out: what they are not.
+            facts: of both together: mean, scale and counts as they will be.
+        """
+        self._rows = held_out.rows(_some(len(held_out), _RATINGS))
+        self._facts, self._counts = facts, (learned.user_counts, learned.item_counts)
+        users = np.flatnonzero(held_out.user_counts)
+        most = max(_USERS[0], min(_USERS[1], _MATRIX // max(1, learned.n_items)))
+        self._users = np.sort(np.random.default_rng([0]).permutation(users)[:most])
+        self._wanted = _wanted(learned, held_out, self._users)
+        self._ratings: list[Table | None] = []
+        self._scores: list[NDArray[np.float32]] = []
+
+    def add(self, model: Model) -> None:
+        """Ask a member."""
+        rows, known = self._rows, model.facts.user_counts > 0
+        ratings = None
+        if model.predicts_ratings:
+            ratings = np.empty(len(rows))
+            warm = known[rows.user_index]
+            ratings[warm] = model.rate_pairs(rows.user_index[warm], rows.item_index[warm])
+            if not warm.all():
+                ratings[~warm] = model.ratings(model.cold_vector())[rows.item_index[~warm]]
+            ratings -= self._facts.mean
+        self._ratings.append(ratings)
+        scores = np.empty((len(self._users), len(self._facts.items)), np.float32)
+        warm = known[self._users]
+        if warm.any():
+            scores[warm] = model.score_users(self._users[warm])
+        scores[~warm] = model.scores(model.cold_vector())
+        self._scores.append(standardized(scores))
+
+    def weights(self, *, use_support: bool) -> tuple[Table, Table]:
+        """Return the weights of ratings (m, c), zero for who predicts none, and of rankings (m,)."""
+        raters = [place for place, one in enumerate(self._ratings) if one is not None]
+        rows = self._rows
+        basis = support(self._counts[0][rows.user_index], self._counts[1][rows.item_index], use_support)
+        stacked = np.zeros((len(self._ratings), 1))
+        if raters:
+            predictions = np.stack([one for one in self._ratings if one is not None], axis=1)
+            targets = rows.ratings.astype(np.float64) - self._facts.mean
+            fitted = Stacking.chosen(predictions, targets, basis).weights
+            stacked = np.zeros((len(self._ratings), fitted.shape[1]))
+            stacked[raters] = fitted
+        return stacked, blended(self._scores, self._wanted)
+
+    def ndcg(self, blend: Table) -> float:
+        """Return the NDCG of the whole list with these weights."""
+        return self._wanted.gain(self._mixed(blend))
+
+    def _mixed(self, blend: Table) -> NDArray[np.float32]:
+        mixed = np.zeros_like(self._scores[0])
+        for weight, scores in zip(blend, self._scores, strict=True):
+            mixed += np.float32(weight) * scores
+        return mixed
+
+
+def _wanted(learned: Interactions, held_out: Interactions, users: NDArray[np.integer[Any]]) -> Wanted:
+    """Return up to `_ITEMS` held-out items of each of these users, and what they know already."""
+    place = np.full(held_out.n_users, -1)
+    place[users] = np.arange(len(users))
+    within = np.arange(len(held_out)) - held_out.indptr[held_out.user_index]
+    chosen = (place[held_out.user_index] >= 0) & (within < _ITEMS)
+    seen = np.zeros((len(users), learned.n_items), np.bool_)
+    rows = place[learned.user_index]
+    seen[rows[rows >= 0], learned.item_index[rows >= 0]] = True
+    wanted_rows, items = place[held_out.user_index[chosen]], held_out.item_index[chosen]
+    seen[wanted_rows, items] = False
+    return Wanted(wanted_rows, items, seen)
+
+
+def _some(n: int, most: int) -> NDArray[np.bool_]:
+    """Mark at most so many of n rows, evenly spread."""
+    mask = np.zeros(n, np.bool_)
+    mask[:: max(1, -(-n // most))] = True
+    return mask

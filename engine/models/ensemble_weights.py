@@ -1,0 +1,156 @@
+"""The weights of an ensemble: non-negative stacking of predicted ratings, and a blend of standardized scores.
+
+Both are found on rows that none of the members, as they are here, has learned from.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Table = NDArray[np.float64]
+_FOLDS = 5
+_RIDGE = 1e-3  # of the mean square of a column: weights of members that agree are shared between them
+_KNOWN = 20.0  # ratings of a user or an item at which what is not known of them counts half
+_ROUNDS = 30
+_AT_ONCE = 2**24  # numbers that are compared at once
+
+
+def support(user_counts: NDArray[np.integer[Any]], item_counts: NDArray[np.integer[Any]], use: bool) -> Table:
+    """Return what weights may depend on (n, 1 or 3): one, and how little is known of user and item, from 0 to 1."""
+    ones = np.ones(len(user_counts))
+    if not use:
+        return ones[:, None]
+    return np.stack([ones, *(_KNOWN / (_KNOWN + counts) for counts in (user_counts, item_counts))], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Stacking:
+    """Predicted ratings as a non-negative combination: mean + Σ_k (weights_k · support) (r_k - mean).
+
+    Attributes:
+        weights: float64 (m, 1 or 3), each at least 0.
+    """
+
+    weights: Table
+
+    @classmethod
+    def fit(cls, predictions: Table, targets: Table, basis: Table) -> "Stacking":
+        """Minimize the square error.
+
+        Args:
+            predictions: (n, m), of the members, less the mean.
+            targets: (n,), ratings less the mean.
+            basis: (n, c), as `support` gives it.
+        """
+        return cls(_solved(*_moments(predictions, targets, basis)).reshape(predictions.shape[1], -1))
+
+    @classmethod
+    def chosen(cls, predictions: Table, targets: Table, basis: Table) -> "Stacking":
+        """Fit with the whole basis or with its first column alone, as five-fold cross-validation finds better."""
+        plain = basis[:, :1]
+        if basis.shape[1] == 1 or len(targets) < _FOLDS * 20:
+            return cls.fit(predictions, targets, plain)
+        errors = [_cross_validated(predictions, targets, some) for some in (plain, basis)]
+        return cls.fit(predictions, targets, basis if errors[1] < errors[0] else plain)
+
+    def blend(self, predictions: Table, basis: Table) -> Table:
+        """Return predicted ratings less the mean (n,) of predictions (n, m) less the mean."""
+        blended: Table = np.einsum("nm,mc,nc->n", predictions, self.weights, basis[:, : self.weights.shape[1]])
+        return blended
+
+
+def _moments(predictions: Table, targets: Table, basis: Table) -> tuple[Table, Table]:
+    """Return AᵀA and Aᵀy of the columns r_k φ_c, members first."""
+    columns = (predictions[:, :, None] * basis[:, None, :]).reshape(len(targets), -1)
+    return columns.T @ columns, columns.T @ targets
+
+
+def _solved(gram: Table, right: Table) -> Table:
+    """Minimize |A w - y|² + a small ridge over w ≥ 0, by the Cholesky factor of AᵀA."""
+    from scipy.optimize import nnls
+
+    size = np.trace(gram) / len(gram)
+    if size <= 0:  # every member predicts the mean
+        return np.zeros(len(gram))
+    factor = np.linalg.cholesky(gram + _RIDGE * size * np.eye(len(gram)))
+    found: Table = nnls(factor.T, np.linalg.solve(factor, right))[0]
+    return found
+
+
+def _cross_validated(predictions: Table, targets: Table, basis: Table) -> float:
+    """Return the mean square error of rows predicted by weights that were fitted without them."""
+    fold = np.arange(len(targets)) % _FOLDS
+    parts = [_moments(predictions[fold == one], targets[fold == one], basis[fold == one]) for one in range(_FOLDS)]
+    gram, right = sum(part[0] for part in parts), sum(part[1] for part in parts)
+    total = 0.0
+    for one, part in enumerate(parts):
+        rows = fold == one
+        fitted = Stacking(_solved(gram - part[0], right - part[1]).reshape(predictions.shape[1], -1))
+        total += float(np.sum((targets[rows] - fitted.blend(predictions[rows], basis[rows])) ** 2))
+    return total / len(targets)
+
+
+def standardized(scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Return scores (…, n_items) less their mean, in units of their deviation; zero where all are equal."""
+    exact = scores.astype(np.float64)
+    centred = exact - exact.mean(axis=-1, keepdims=True)
+    deviation = np.sqrt(np.mean(centred**2, axis=-1, keepdims=True))
+    result: NDArray[np.float32] = (centred / np.where(deviation > 1e-12, deviation, np.inf)).astype(np.float32)
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """Held-out items of some users, by which a ranking is judged.
+
+    Attributes:
+        rows: int (p,), which row of the score matrices, ascending.
+        items: int (p,), the held-out items.
+        seen: bool (U, n_items), items that cannot be recommended.
+    """
+
+    rows: NDArray[np.integer[Any]]
+    items: NDArray[np.integer[Any]]
+    seen: NDArray[np.bool_]
+
+    def gain(self, scores: NDArray[np.float32]) -> float:
+        """Return the mean over users of NDCG of the whole list, which is less noisy than that of ten places."""
+        ranked = np.where(self.seen, np.float32(-np.inf), scores)
+        above = np.empty(len(self.rows), np.int64)
+        step = max(1, _AT_ONCE // ranked.shape[1])
+        for start in range(0, len(above), step):
+            span = slice(start, start + step)
+            mine = ranked[self.rows[span], self.items[span]]
+            above[span] = np.count_nonzero(ranked[self.rows[span]] > mine[:, None], axis=1)
+        users = len(self.seen)
+        found = np.bincount(self.rows, 1 / np.log2(above + 2.0), users)
+        counts = np.bincount(self.rows, minlength=users)
+        best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(counts.max(initial=1)) + 2.0))])[counts]
+        return float(np.mean(found[counts > 0] / best[counts > 0]))
+
+
+def blended(scores: list[NDArray[np.float32]], wanted: Wanted) -> Table:
+    """Return the weights (m,) of standardized scores, summing to one, that rank the held-out items best.
+
+    Greedy selection with replacement: begin with the best member, add the one that helps most, as long as one helps.
+
+    Args:
+        scores: (U, n_items) of each member.
+        wanted: what is to be ranked high.
+
+    Source: Caruana, Niculescu-Mizil, Crew, Ksikes 2004, "Ensemble Selection from Libraries of Models".
+    """
+    picked = np.zeros(len(scores), np.int64)
+    total, best = np.zeros_like(scores[0]), -1.0
+    for _ in range(_ROUNDS):
+        gains = [wanted.gain(total + one) for one in scores]
+        choice = int(np.argmax(gains))
+        if gains[choice] <= best:
+            break
+        best = gains[choice]
+        picked[choice] += 1
+        total = total + scores[choice]
+    weights: Table = picked / max(picked.sum(), 1)
+    return weights

@@ -1,0 +1,183 @@
+"""`auto`: train what suits the data, measure all on the same rows, combine, and take what the figures support."""
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.data import Interactions
+from engine.errors import EngineError, TrainingFailed
+from engine.models import model_class
+from engine.resources import available_memory
+from engine.services.request import Progress, TrainingRequest
+from store import catalog, ratings
+from store.errors import StoreError
+from store.registry import ModelVersion
+
+if TYPE_CHECKING:
+    from engine.services import Services
+
+_EXPLICIT = ("popularity", "mf", "ease", "ials", "bayesian-mf", "ncf")  # the quick ones first
+_IMPLICIT = ("popularity", "ease", "ials", "ncf")
+_SINGLES = 0.4  # share of the time for the candidates; the ensemble trains each once more
+_PRIMARY, _SECOND = "ndcg@10", "rmse"
+_ROOM = 0.9  # of the free memory
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was taken, and why.
+
+    Attributes:
+        version: name of the version.
+        why: one sentence with the figures.
+    """
+
+    version: str
+    why: str
+
+
+def run_auto(
+    services: "Services", request: TrainingRequest, *, job: int | None = None
+) -> Generator[Progress, None, Choice]:
+    """Train the candidates and their ensemble, yielding what happens; return the choice.
+
+    A version that the same request made from the same ratings is taken as it is: so a run that was cut off goes on.
+
+    Raises:
+        TrainingFailed: no candidate could be trained.
+        DataTooSmall: fewer than 100 ratings.
+    """
+    began, made = time.monotonic(), []
+    data = services.training.load_data()
+    names = list(_suited(services, request, data))
+    for place, (name, settings, reason) in enumerate(names):
+        left = _left(request, began, len(names) - place)
+        if reason or left < 0:
+            yield _candidate(name, reason=reason or "no time was left for it")
+            continue
+        yield Progress("stage", {"stage": name})
+        one = replace(request, model=name, settings=settings, time_limit=left, activate=False, better_by="", guards=[])
+        version, failure = yield from _made(services, one, job)
+        yield _candidate(name, version, failure)
+        made += [version] if version else []
+    if not made:
+        raise TrainingFailed("no model could be trained", hint="`recsys-tui train mf` says more")
+    best = _best(made)
+    if len(made) < 2:
+        return Choice(best.name, f"{best.name} is the only one")
+    yield Progress("stage", {"stage": "ensemble"})
+    members = ",".join(version.name for version in made)
+    one = replace(
+        request,
+        model="ensemble",
+        settings={"members": members},
+        time_limit=0.0,
+        activate=False,
+        better_by="",
+        guards=[],
+    )
+    combined, failure = yield from _made(services, one, job)
+    yield _candidate("ensemble", combined, failure)
+    return _chosen(services, made, combined)
+
+
+def _suited(
+    services: "Services", request: TrainingRequest, data: Interactions
+) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yield the candidates with their settings, and why one is left out."""
+    explicit = bool(len(data)) and float(np.ptp(data.ratings)) > 0
+    counts = (*catalog.counts(services.database), ratings.count(services.database))
+    for name in _EXPLICIT if explicit else _IMPLICIT:
+        settings: dict[str, Any] = {} if explicit or name != "ncf" else {"head": "ranking"}
+        model = model_class(name)(**settings)
+        reason = ""
+        try:
+            model.check_trainable()
+        except TrainingFailed as error:
+            reason = str(error)
+        room = request.memory_limit or int(available_memory() * _ROOM)
+        if model.memory_bytes(*counts) > room:
+            reason = "it does not fit in the memory that is free"
+        yield name, settings, reason
+
+
+def _left(request: TrainingRequest, began: float, to_come: int) -> float:
+    """Return the seconds that the next candidate may take: 0 for no limit, below 0 where none are left."""
+    if not request.time_limit:
+        return 0.0
+    fits = 2 if request.full else 1  # each is fitted once more on all rows
+    remaining = request.time_limit * _SINGLES - (time.monotonic() - began)
+    return max(remaining / to_come / fits, 1.0) if remaining > 0 else -1.0
+
+
+def _made(
+    services: "Services", request: TrainingRequest, job: int | None
+) -> Generator[Progress, None, tuple[ModelVersion | None, str]]:
+    """Train by a request unless that was done; return the version, or why there is none."""
+    name = services.training.unchanged_version(request)
+    try:
+        for event in services.training.run(request, job=job) if name is None else ():
+            if event.kind == "version":
+                name = event.data["version"]
+            else:
+                yield event
+    except (EngineError, StoreError) as error:
+        return None, str(error)
+    return (services.registry.resolve(name), "") if name else (None, "the run ended without a version")
+
+
+def _candidate(name: str, version: ModelVersion | None = None, reason: str = "") -> Progress:
+    """Return the event that tells of a candidate; figures are None where there are none."""
+    figures = {
+        key: version.metrics[key].value if version and key in version.metrics else None for key in (_PRIMARY, _SECOND)
+    }
+    told = {"model": name, "version": version.name if version else None, **figures, "why": reason}
+    return Progress("candidate", told)
+
+
+def _chosen(services: "Services", made: list[ModelVersion], combined: ModelVersion | None) -> Choice:
+    """Take the ensemble where a figure is better than the best single one with 95 % certainty, and none is worse."""
+    best = _best(made)
+    if combined is None:
+        return Choice(best.name, f"{best.name} has the highest {_PRIMARY}, and there is no ensemble")
+    won, lost = [], []
+    for figure, rival in ((_PRIMARY, best), (_SECOND, _best(made, _SECOND))):
+        row = _row(services, combined, rival, figure)
+        if row is None:
+            continue
+        low, high = sorted((row.sign * row.low, row.sign * row.high))
+        words = f"{figure} {row.values[combined.name]:.4f} against {row.values[rival.name]:.4f} of {rival.name}"
+        won += [words] if low > 0 else []
+        lost += [words] if high < 0 else []
+    if won and not lost:
+        return Choice(
+            combined.name,
+            f"the ensemble is better: {'; '.join(won)}; the 95 % intervals of the differences leave zero out",
+        )
+    if lost:
+        return Choice(best.name, f"the ensemble is worse: {'; '.join(lost)}; {best.name} has the highest {_PRIMARY}")
+    return Choice(
+        best.name, f"the ensemble is not shown to be better; {best.name} has the highest {_PRIMARY} of the others"
+    )
+
+
+def _row(services: "Services", combined: ModelVersion, rival: ModelVersion, figure: str) -> Any:
+    """Return the paired difference of a figure, or None where one of the two has none."""
+    if figure not in combined.metrics or figure not in rival.metrics:
+        return None
+    row = services.comparison.compare([combined.name, rival.name], [figure]).row(figure)
+    return None if row.low is None or row.high is None else row
+
+
+def _best(made: list[ModelVersion], figure: str = _PRIMARY) -> ModelVersion:
+    """Return the version with the best figure; without any the newest."""
+    sign = -1.0 if figure == _SECOND else 1.0
+
+    def worth(version: ModelVersion) -> float:
+        value = version.metrics[figure].value if figure in version.metrics else None
+        return -np.inf if value is None else sign * value
+
+    return max(reversed(made), key=worth)

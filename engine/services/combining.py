@@ -1,0 +1,37 @@
+"""Putting an ensemble together again from the versions that it refers to."""
+
+from collections.abc import Callable
+
+from engine.models.abilities import Combines
+from engine.models.base import Model
+from store.errors import Damaged
+from store.registry import ModelVersion, Registry
+
+ARRAYS = "model.safetensors"
+"""The file whose checksum stands for a version."""
+
+
+def put_together(
+    registry: Registry, version: ModelVersion, model: Combines, load: Callable[[ModelVersion], Model]
+) -> None:
+    """Put the registered members into an ensemble; those that count for nothing are not loaded.
+
+    Args:
+        registry: where they are.
+        version: the ensemble's.
+        model: as it was restored.
+        load: makes the model of a version.
+
+    Raises:
+        Damaged: a member is gone, or is not the one that the weights were found for.
+    """
+    names = {digest: name for name, digest in version.members.items()}
+    for digest in model.needed():
+        if digest not in names:
+            raise Damaged(f"{version.name} does not say which version a member is", hint="train the ensemble again")
+        member = registry.resolve(names[digest])
+        if member.files[ARRAYS].sha256 != digest:
+            raise Damaged(
+                f"{member.name} is not the version that {version.name} was made of", hint="train the ensemble again"
+            )
+        model.attach(digest, load(member))
