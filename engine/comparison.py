@@ -133,7 +133,7 @@ def paired(found: Metric, first: Values, second: Values, rows: NDArray[np.intege
     each = influence - against  # (n,), sums to nought
     difference = mean - other
     deviation = float(each.std(ddof=1)) if n > 1 else np.nan
-    low, high, p = _student(difference, deviation, n)
+    low, high, p = student(difference, deviation, n)
     effect = difference / deviation if deviation > 0 else (0.0 if difference == 0 and n > 1 else np.nan)
     return Paired(mean, other, low, high, p, effect, n, _users_needed(effect))
 
@@ -162,7 +162,7 @@ def spread(found: Metric, values: Values, rows: NDArray[np.integer[Any]]) -> tup
     if not n:
         return np.nan, np.nan, np.nan
     mean, influence = _influence(found, values[defined], rows[defined])
-    low, high, _ = _student(mean, float(influence.std(ddof=1)) if n > 1 else np.nan, n)
+    low, high, _ = student(mean, float(influence.std(ddof=1)) if n > 1 else np.nan, n)
     return mean, max(low, found.bounds[0]), min(high, found.bounds[1])
 
 
@@ -175,8 +175,11 @@ def _influence(found: Metric, values: Values, rows: NDArray[np.integer[Any]]) ->
     return mean, slope * (totals - ratio * weights) / weights.mean()
 
 
-def _student(value: float, deviation: float, n: int) -> tuple[float, float, float]:
-    """Return the interval around a mean of n parts with this standard deviation, and the p-value of its being 0."""
+def student(value: float, deviation: float, n: int) -> tuple[float, float, float]:
+    """Return the 95 % interval around a mean of n parts with this standard deviation, and the p-value of its being 0.
+
+    NaN with fewer than two parts.
+    """
     from scipy.special import stdtr, stdtrit
 
     if n < 2:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.calibration import inside_intervals
+from engine.comparison import student
 from engine.confidence import Calibration
 from engine.data import Interactions
 from engine.errors import DataTooSmall, EngineError, TrainingFailed
@@ -28,7 +29,8 @@ class MetricValue(NamedTuple):
 
     Attributes:
         value: the mean over users, or the pooled figure, as the metric defines it; NaN where it is undefined.
-        low, high: ends of the percentile bootstrap interval over users; None for a metric of the whole catalogue.
+        low, high: ends of the percentile bootstrap interval over users; for a metric of all lists together those of
+            Student's t, by the jackknife. None where there is none.
         users: how many users have a value.
         excluded: how many have none: users with training rows but without held-out ones, and undefined cases.
     """
@@ -205,9 +207,18 @@ def _summarised(
         totals, weights = terms[name]
         counted = int(np.count_nonzero(weights)) if one.per_user else len(users)
         value = float(one.mean(totals.sum(), weights.sum()))
-        low, high = intervals.get(name, (None, None))
+        low, high = intervals[name] if name in intervals else _around(one, value, evidence)
         summary[name] = MetricValue(value, low, high, counted, int(active) - counted)
     return summary
+
+
+def _around(one: Metric, value: float, evidence: Evidence) -> tuple[float | None, float | None]:
+    """Return the interval of a metric that has one number for all lists, from how much each user moves it."""
+    if one.influence is None or np.isnan(value) or len(evidence.users) < 2:
+        return None, None
+    deviation = float(one.influence(evidence, one.k).std(ddof=1))
+    low, high, _ = student(value, deviation, len(evidence.users))
+    return max(low, one.bounds[0]), min(high, one.bounds[1])
 
 
 def _intervals(

@@ -79,6 +79,8 @@ class Metric:
         named_with_k: False for a metric whose name stays bare at the usual cut-off of 10, unless that was asked for.
         by_rows: weight w of a user: the held-out rows instead of 1.
         power: the p of the mean.
+        influence: of a metric that has one number for all lists: how much each user moves it, (U,), times U; sums to
+            nought. Its spread is that of the metric (Efron, Tibshirani 1993, chapter 11: the jackknife).
         target: the best value of a metric that is better the nearer it is.
         k: the cut-off, length of the list that is looked at.
     """
@@ -96,6 +98,7 @@ class Metric:
     named_with_k: bool = True
     by_rows: bool = False
     power: int = 1
+    influence: Callable[[Evidence, int], Values] | None = None
     target: float = 0.0
     k: int = 10
 

@@ -18,6 +18,34 @@ def coverage(evidence: Evidence, k: int) -> Values:
     return np.array([np.count_nonzero(_exposure(evidence, k)) / max(1, evidence.train.n_items)])
 
 
+def coverage_influence(evidence: Evidence, k: int) -> Values:
+    """Return what the coverage loses without each user, (U,), centred: the items that nobody else is shown."""
+    shown, lists = _exposure(evidence, k), evidence.lists[:, :k]
+    alone = ((shown[np.maximum(lists, 0)] == 1) & (lists >= 0)).sum(axis=1) / max(1, evidence.train.n_items)
+    influence: Values = (len(lists) - 1) * (alone - alone.mean()) if len(lists) else np.empty(0)
+    return influence
+
+
+def gini_influence(evidence: Evidence, k: int) -> Values:
+    """Return the derivative of the Gini coefficient by the weight of each user's list, (U,); NaN without lists.
+
+    With G = Σ w(i) shown(i) / (n Σ shown) it is (Σ over the list of w - G n |list|) / (n Σ shown), where w is the mean
+    weight of items that are shown equally often.
+    """
+    shown, lists = _exposure(evidence, k), evidence.lists[:, :k]
+    n, total = len(shown), float(shown.sum())
+    if not total:
+        return np.full(len(lists), np.nan)
+    _, back, counts = np.unique(shown, return_inverse=True, return_counts=True)
+    below = np.cumsum(counts) - counts
+    weights = (2 * below + counts - n).astype(np.float64)[back]  # (n_items,), the mean of 2 i - n - 1 over equals
+    value = float(weights @ shown) / (n * total)
+    in_list = lists >= 0
+    sums = np.where(in_list, weights[np.maximum(lists, 0)], 0.0).sum(axis=1)
+    influence: Values = len(lists) * (sums - value * n * in_list.sum(axis=1)) / (n * total)
+    return influence
+
+
 def gini(evidence: Evidence, k: int) -> Values:
     """Return the Gini coefficient of how often the items of the catalogue are shown, (1,); NaN without lists."""
     shown = np.sort(_exposure(evidence, k))  # (n_items,)
@@ -128,6 +156,7 @@ COVERAGE = Metric(
     empty_case="0 where no list has an item.",
     better="higher",
     compute=coverage,
+    influence=coverage_influence,
     per_user=False,
     named_with_k=False,
 )
@@ -140,6 +169,7 @@ GINI = Metric(
     empty_case="Undefined where no list has an item.",
     better="lower",
     compute=gini,
+    influence=gini_influence,
     per_user=False,
     named_with_k=False,
 )

@@ -8,6 +8,7 @@ users, the unit that is independent.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.metrics.base import Evidence, Metric, Values
 
@@ -36,6 +37,23 @@ def calibration_error(evidence: Evidence, _k: int) -> Values:
     )
 
 
+def calibration_influence(evidence: Evidence, _k: int) -> Values:
+    """Return the derivative of the calibration error by the weight of each user's rows, (U,).
+
+    With E = Σ over bins |D| / rows, where D sums predicted minus given, it is (Σ sign(D) d - E · own rows) / rows.
+    """
+    test, predicted = evidence.test, evidence.predicted
+    if predicted is None or not len(predicted):
+        return np.full(len(evidence.users), np.nan)
+    place = _places(predicted)
+    apart = predicted.astype(np.float64) - test.ratings  # (n,)
+    signs = np.sign(np.bincount(place, apart))[place]
+    value = float(np.abs(np.bincount(place, apart)).sum()) / len(apart)
+    by_user = np.bincount(test.user_index, signs * apart - value, test.n_users)[evidence.users]
+    influence: Values = len(by_user) * by_user / len(apart)
+    return influence
+
+
 class Bin(NamedTuple):
     """Held-out rows with about the same predicted rating: how many, and the means of what was predicted and given."""
 
@@ -52,12 +70,17 @@ def reliability(evidence: Evidence) -> list[Bin]:
     predicted = evidence.predicted
     if predicted is None or not len(predicted):
         return []
-    edges = np.unique(np.quantile(predicted, np.linspace(0.1, 0.9, 9)))
-    place = edges.searchsorted(predicted, "right")  # (n,)
+    place = _places(predicted)
     counts = np.bincount(place)
     sums = [np.bincount(place, side.astype(np.float64)) for side in (predicted, evidence.test.ratings)]
     filled = np.flatnonzero(counts)
     return [Bin(int(counts[k]), *(float(side[k] / counts[k]) for side in sums)) for k in filled]
+
+
+def _places(predicted: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return the bin of each row (n,) by its predicted rating."""
+    edges = np.unique(np.quantile(predicted, np.linspace(0.1, 0.9, 9)))
+    return edges.searchsorted(predicted, "right")
 
 
 def _per_row(evidence: Evidence, error: Values | None) -> Values:
@@ -119,6 +142,7 @@ CALIBRATION_ERROR = Metric(
     empty_case="Undefined for a model that only ranks.",
     better="lower",
     compute=calibration_error,
+    influence=calibration_influence,
     bounds=(0.0, np.inf),
     needs="ratings",
     per_user=False,

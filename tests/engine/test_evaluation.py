@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.comparison import student
 from engine.data import IdMap, Interactions, ItemFeatures
 from engine.errors import DataTooSmall, EngineError, LeakRefused, SettingRefused, TrainingFailed
 from engine.evaluation import evaluate
 from engine.intervals import GROUPS, bootstrap, interval
-from engine.metrics import METRICS
+from engine.metrics import METRICS, Evidence
 from engine.models.base import Model, TrainingFacts
 from engine.models.config import Config
 from engine.splits import split
@@ -129,11 +130,10 @@ class TestReport:
         assert report.n_users == np.count_nonzero(parts.test.user_counts)
         np.testing.assert_array_equal(report.rows, parts.test.user_counts[report.users])
         for name, found in report.metrics.items():
+            assert found.low <= found.value <= found.high
             if METRICS[name.partition("@")[0]].per_user:
-                assert found.low <= found.value <= found.high
                 assert len(report.per_user[name]) == report.n_users
             else:
-                assert found.low is found.high is None
                 assert name not in report.per_user
             assert found.users + found.excluded == np.count_nonzero(parts.train.user_counts)
 
@@ -264,6 +264,34 @@ class TestIntervals:
         np.testing.assert_array_equal(totals[:, 0], totals[:, 1])
         assert (weights == 30).all()
         np.testing.assert_array_equal(totals, bootstrap(twice, np.ones_like(twice), seed=3, draws=120)[0])
+
+    @pytest.mark.parametrize("name", ["coverage", "gini", "calibration_error"])
+    def test_of_all_lists_together_hold_what_other_users_would_give(self, name):
+        """Reports of groups of users drawn from many: their figures vary as the interval of each says."""
+        rng = np.random.default_rng(0)
+        n_items, n_users, group = 300, 12_000, 120
+        fame = rng.permutation(rng.lognormal(0, 1.2, n_items))
+        keys = rng.gumbel(size=(n_users, n_items)).astype(np.float32) + np.log(fame)
+        lists = np.argsort(-keys, axis=1)[:, :5].astype(np.int32)
+        level = rng.normal(0, 0.5, n_users)  # users differ in how far they are off, which the interval must know
+        figures, intervals = [], []
+        for start in range(0, n_users, group):
+            here = np.arange(start, start + group)
+            pairs = [(user, item) for user in range(group) for item in lists[here[user], :3]]
+            users, items = np.array(pairs).T
+            given = np.clip(3 + level[here][users] + rng.normal(0, 0.5, len(users)), 0.5, 5)
+            ids = [f"{number:03}" for number in range(n_items)]
+            rows = Interactions.build(ids[:group], ids, users, items, given)
+            predicted = (3.2 + 0.3 * np.sin(rows.item_index)).astype(np.float32)
+            evidence = Evidence.of_lists(np.arange(group), lists[here], rows, rows, predicted=predicted)
+            (value,) = METRICS[name].values(evidence)
+            influence = METRICS[name].influence(evidence, 5)
+            assert influence.sum() == pytest.approx(0, abs=1e-9)
+            figures.append(value)
+            intervals.append(student(value, influence.std(ddof=1), group)[:2])
+        held = np.mean([low <= np.mean(figures) <= high for low, high in intervals])
+        assert 0.86 <= held <= 1
+        assert np.mean([high - low for low, high in intervals]) < 1.6 * 2 * 1.96 * np.std(figures)
 
     def test_nothing_defined(self):
         assert np.isnan(interval(np.full(10, np.nan))).all()
