@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.services.explain import ExplainerService
     from engine.services.manager import MLModelManager
     from engine.services.memory import Memory
+    from engine.services.onboarding import OnboardingService
     from engine.services.realtime import RealtimeLearner
     from engine.services.recommend import Recommender
     from engine.services.training import TrainingService
@@ -125,6 +126,13 @@ class Services:
         from engine.services.counterfactual import CounterfactualService
 
         return CounterfactualService(self)
+
+    @cached_property
+    def onboarding(self) -> "OnboardingService":
+        """Questions to newcomers."""
+        from engine.services.onboarding import OnboardingService
+
+        return OnboardingService(self)
 
     @cached_property
     def realtime(self) -> "RealtimeLearner":
