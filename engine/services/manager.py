@@ -25,6 +25,7 @@ from store.artifacts import Bundle
 from store.registry import ModelVersion, NewVersion, Registry
 
 log = logging.getLogger(__name__)
+logging.getLogger("engine").addHandler(logging.NullHandler())  # front ends show the notes themselves
 
 UNUSABLE = (store_errors.Damaged, EngineError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 """What files raise that make no model: by their checksum, or because another program wrote nonsense into them."""
