@@ -209,7 +209,7 @@ class Place(Screen[None]):
     def _catch_up(self) -> None:
         if not self.is_mounted or not self.query(Header):
             return
-        self.query_one(Header).state = self.state if self.ui.seen_store else None
+        self.query_one(Header).take(self.state if self.ui.seen_store else None)
         self.query_one(TooSmall).tell(run_in_short(self.state))
         self.take_trouble(self.ui.trouble)
         if self._pending and self.ui.trouble is None and self.ui.seen_store:

@@ -19,6 +19,8 @@ from recsys_tui.screens.prompt import Prompt
 from recsys_tui.screens.runs import MARKS, short_minute
 from recsys_tui.screens.versionwords import facts_lines, heading, joined
 from recsys_tui.widgets.columns import Field
+from recsys_tui.widgets.frame import titled
+from recsys_tui.widgets.row_table import RowTable
 from recsys_tui.widgets.text import shown
 from recsys_tui.widgets.virtual_table import VirtualTable
 
@@ -66,14 +68,14 @@ class Jobs(Place):
     def body(self) -> ComposeResult:
         """Yield the runs, and the facts and the log of the one under the cursor."""
         with Vertical(id="jobs-pane", classes="pane"):
-            yield VirtualTable(COLUMNS, empty=EMPTY, key="job", id="jobs")
+            yield RowTable(COLUMNS, empty=EMPTY, key="job", id="jobs")
         with Vertical(id="job-pane", classes="pane"), VerticalScroll(id="job-scroll"):
             yield Static(id="job")
 
     def on_mount(self) -> None:
         """Stand in the list."""
         self.query_one("#job-pane").display = self.remembered("log", default=True)
-        self.query_one(VirtualTable).focus()
+        self.query_one(RowTable).focus()
 
     # --- showing --------------------------------------------------------------------------------------------------
 
@@ -84,14 +86,13 @@ class Jobs(Place):
 
     def _took(self, jobs: tuple["Job", ...]) -> None:
         self._jobs = jobs
-        table = self.query_one(VirtualTable)
+        table = self.query_one(RowTable)
         at = table.current["job"] if table.current else None
         rows = self._rows()
         table.empty = f"nothing matches {self._words}: / changes the filter" if self._words else EMPTY
-        table.show(rows, cursor=next((k for k, row in enumerate(rows) if row["job"] == at), 0))
-        pane = self.query_one("#jobs-pane", Vertical)
-        pane.border_title = f"jobs {len(rows)}" + (f" of {len(jobs)}" if self._words else "")
-        pane.border_subtitle = f"/{render.safe(self._words)}" if self._words else ""
+        table.renew(rows, cursor=next((k for k, row in enumerate(rows) if row["job"] == at), 0))
+        title = f"jobs {len(rows)}" + (f" of {len(jobs)}" if self._words else "")
+        titled(self.query_one("#jobs-pane"), title, f"/{self._words}" if self._words else "")
 
     def _rows(self) -> list[dict[str, Any]]:
         words = self._words.casefold().split()
@@ -118,12 +119,11 @@ class Jobs(Place):
         self._show(self._job(), found[1])
 
     def _show(self, job: "Job | None", events: list["Event"]) -> None:
-        pane = self.query_one("#job-pane", Vertical)
-        pane.border_title = f"job {job.id} {render.safe(job.model)}, {job.state}" if job else "no job"
+        titled(self.query_one("#job-pane"), f"job {job.id} {job.model}, {job.state}" if job else "no job")
         self.query_one("#job", Static).update(_described(job, events) if job else shown(EMPTY, "$text-muted"))
 
     def _job(self) -> "Job | None":
-        row = self.query_one(VirtualTable).current
+        row = self.query_one(RowTable).current
         return next((job for job in self._jobs if row and job.id == row["job"]), None)
 
     # --- words ----------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ ACTIONS = (
            writes=True),
     Action("models.diff", "d", "Lists", "Whose lists change between two versions, and how much.", "diff {pair}",
            footer=False),
-    Action("models.canary", "k", "Canary", "Try this version on a share of the users; b ends it.",
+    Action("models.canary", "K", "Canary", "Try this version on a share of the users; b ends it.",
            "models activate {version} --canary {share}", writes=True, footer=False),
     Action("models.filter", "slash", "Filter", "Show only versions with these words.", "models list"),
     Action("models.sort", "s", "Sort", "Sort by the next column.", "models list"),

@@ -15,6 +15,8 @@ from recsys_tui.screens.model_table import ACTIONS, COLUMNS, EMPTY, HELP, rows_o
 from recsys_tui.screens.prompt import Prompt
 from recsys_tui.screens.version_pages import VersionPages
 from recsys_tui.screens.versionwords import described
+from recsys_tui.widgets.frame import titled
+from recsys_tui.widgets.row_table import RowTable
 from recsys_tui.widgets.text import shown
 from recsys_tui.widgets.virtual_table import VirtualTable
 
@@ -37,13 +39,13 @@ class Models(VersionPages):
     def body(self) -> ComposeResult:
         """Yield the versions and what is known of the one under the cursor."""
         with Vertical(id="versions-pane", classes="pane"):
-            yield VirtualTable(COLUMNS, empty=EMPTY, key="version", id="versions")
+            yield RowTable(COLUMNS, empty=EMPTY, key="version", id="versions")
         with Vertical(id="facts-pane", classes="pane"), VerticalScroll(id="facts-scroll"):
             yield Static(id="facts")
 
     def on_mount(self) -> None:
         """Take up the order of the last session."""
-        table = self.query_one(VirtualTable)
+        table = self.query_one(RowTable)
         order = self.remembered("order", "version")
         table.order = order if order in {field.order for field in COLUMNS} else "version"
         table.reverse = self.remembered("reverse", default=True)
@@ -58,35 +60,32 @@ class Models(VersionPages):
             self._show()
 
     def _rows(self) -> list[dict[str, Any]]:
-        table = self.query_one(VirtualTable)
+        table = self.query_one(RowTable)
         return rows_of(self.state.versions, self._words, table.order, reverse=table.reverse, canary=self.state.canary)
 
     def _show(self) -> None:
-        table = self.query_one(VirtualTable)
+        table = self.query_one(RowTable)
         at = table.current["version"] if table.current else getattr(self.state.active, "name", None)
         rows = self._rows()
         table.empty = f"nothing matches {self._words}: / changes the filter" if self._words else EMPTY
-        table.show(rows, cursor=next((k for k, row in enumerate(rows) if row["version"] == at), 0))
-        pane = self.query_one("#versions-pane", Vertical)
+        table.renew(rows, cursor=next((k for k, row in enumerate(rows) if row["version"] == at), 0))
         count = len(self.state.versions)
-        pane.border_title = f"versions {len(rows)} of {count}" if self._words else f"versions {count}"
-        pane.border_subtitle = f"/{render.safe(self._words)}" if self._words else ""
+        title = f"versions {len(rows)} of {count}" if self._words else f"versions {count}"
+        titled(self.query_one("#versions-pane"), title, f"/{self._words}" if self._words else "")
 
     @on(VirtualTable.Highlighted, "#versions")
     def describe(self) -> None:
         """Show what is known of the version under the cursor."""
         version = self.version()
-        pane = self.query_one("#facts-pane", Vertical)
-        pane.border_title = (
-            f"{version.name} {render.safe(version.model_type)}, {version.state}" if version else "no version"
-        )
+        title = f"{version.name} {version.model_type}, {version.state}" if version else "no version"
+        titled(self.query_one("#facts-pane"), title)
         page = described(version, self.state.active) if version else shown(EMPTY, "$text-muted")
         self.query_one("#facts", Static).update(page)
         self.query_one("#facts-scroll").scroll_home(animate=False)
 
     def version(self) -> "ModelVersion | None":
         """Return the version under the cursor."""
-        row = self.query_one(VirtualTable).current
+        row = self.query_one(RowTable).current
         return next((v for v in self.state.versions if row and v.name == row["version"]), None)
 
     # --- words ----------------------------------------------------------------------------------------------------
@@ -103,7 +102,7 @@ class Models(VersionPages):
 
     def copies(self) -> dict[str, str]:
         """Offer the version under the cursor."""
-        row = self.query_one(VirtualTable).current
+        row = self.query_one(RowTable).current
         if not row:
             return {}
         figures = "\t".join(str(row.get(column.key, "")) for column in COLUMNS)
@@ -246,37 +245,37 @@ class Models(VersionPages):
 
     def action_mark(self) -> None:
         """Mark the version under the cursor, or take its mark away."""
-        self.query_one(VirtualTable).toggle_mark()
+        self.query_one(RowTable).toggle_mark()
 
     def action_clear(self) -> None:
         """Take all marks away."""
-        table = self.query_one(VirtualTable)
+        table = self.query_one(RowTable)
         table.marks.clear()
         table.refresh()
 
     def action_sort(self) -> None:
         """Sort by the next column that is shown."""
         orders = [field.order for field in COLUMNS if field.order]
-        table = self.query_one(VirtualTable)
+        table = self.query_one(RowTable)
         self._order(orders[(orders.index(table.order) + 1) % len(orders)])
 
     @on(VirtualTable.OrderAsked, "#versions")
     def order_by(self, message: VirtualTable.OrderAsked) -> None:
         """Sort by the column that was clicked, the other way round where it is by it already."""
-        if message.row == self.query_one(VirtualTable).order:
+        if message.row == self.query_one(RowTable).order:
             self.action_reverse()
         else:
             self._order(message.row)
 
     def action_reverse(self) -> None:
         """Sort the other way round."""
-        table = self.query_one(VirtualTable)
+        table = self.query_one(RowTable)
         table.reverse = not table.reverse
         self.remember("reverse", table.reverse)
         self._show()
 
     def _order(self, order: str) -> None:
-        table = self.query_one(VirtualTable)
+        table = self.query_one(RowTable)
         table.order = order
         self.remember("order", order)
         self._show()

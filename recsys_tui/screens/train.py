@@ -15,6 +15,8 @@ from recsys_tui.runview import Curve, RunView, headline, resident
 from recsys_tui.screens.base import Place
 from recsys_tui.screens.runs import RUN_COLUMNS, run_row
 from recsys_tui.widgets.charts import Curves
+from recsys_tui.widgets.frame import titled
+from recsys_tui.widgets.row_table import RowTable
 from recsys_tui.widgets.text import cell, shown
 from recsys_tui.widgets.virtual_table import VirtualTable
 
@@ -61,7 +63,7 @@ class Train(Place):
             with Vertical(id="log-pane", classes="pane"):
                 yield RichLog(id="log", markup=False, max_lines=400, wrap=True, min_width=20)
         with Vertical(id="runs-pane", classes="pane"):
-            yield VirtualTable(RUN_COLUMNS, empty="no runs yet", key="job", id="runs")
+            yield RowTable(RUN_COLUMNS, empty="no runs yet", key="job", id="runs")
 
     def on_mount(self) -> None:
         """Set up what is kept between sessions."""
@@ -69,8 +71,8 @@ class Train(Place):
         curves.log_axis = self.remembered("log_axis", default=False)
         curves.sparse, curves.plain = self.ui.slow, self.ui.ascii
         self.query_one("#log-pane").display = self.remembered("log", default=True)
-        self.query_one("#runs-pane", Vertical).border_title = "runs"
-        self.query_one("#log-pane", Vertical).border_title = "log"
+        titled(self.query_one("#runs-pane"), "runs")
+        titled(self.query_one("#log-pane"), "log")
         self._titles()
         self.query_one("#runs").focus()
 
@@ -88,11 +90,11 @@ class Train(Place):
         self._read()
 
     def _show_runs(self) -> None:
-        table = self.query_one("#runs", VirtualTable)
+        table = self.query_one("#runs", RowTable)
         at = table.current["job"] if table.current else self._followed
         rows = [run_row(job, self.state, self._views.get(job.id)) for job in self.state.jobs]
-        table.show(rows, cursor=next((k for k, row in enumerate(rows) if row["job"] == at), 0))
-        self.query_one("#runs-pane", Vertical).border_title = f"runs {len(rows)}"
+        table.renew(rows, cursor=next((k for k, row in enumerate(rows) if row["job"] == at), 0))
+        titled(self.query_one("#runs-pane"), f"runs {len(rows)}")
 
     def _read(self) -> None:
         """Read the new events of the runs that are shown, in a thread."""
@@ -154,14 +156,13 @@ class Train(Place):
         self._logged = (job, new[-1][0] if new else count)
 
     def _titles(self) -> None:
-        pane, curves = self.query_one("#curves-pane", Vertical), self.query_one(Curves)
+        pane, curves = self.query_one("#curves-pane"), self.query_one(Curves)
         names = ", ".join(f"job {job}" for job in self._drawn())
-        pane.border_title = f"loss by epoch, {names}" if names else "loss by epoch"
-        pane.border_subtitle = "log axis" if curves.log_axis else ""
+        titled(pane, f"loss by epoch, {names}" if names else "loss by epoch", "log axis" if curves.log_axis else "")
 
     def _drawn(self) -> list[int]:
         """Return the runs whose curves are shown: the one that is followed, and those that are marked."""
-        marks = sorted(self.query_one("#runs", VirtualTable).marks - {self._followed})
+        marks = sorted(self.query_one("#runs", RowTable).marks - {self._followed})
         return [job for job in [self._followed, *marks] if job is not None and self._job(job) is not None]
 
     def _job(self, number: int | None) -> "Job | None":
@@ -176,12 +177,12 @@ class Train(Place):
         """Return the run under the cursor."""
         model = self.remembered("model", "mf")
         words = {"listing": "jobs list", "model": model}
-        row = self.query_one("#runs", VirtualTable).current
+        row = self.query_one("#runs", RowTable).current
         return words | ({"job": str(row["job"]), "show": f"jobs show {row['job']}"} if row else {})
 
     def copies(self) -> dict[str, str]:
         """Offer the run under the cursor, and its log."""
-        row = self.query_one("#runs", VirtualTable).current
+        row = self.query_one("#runs", RowTable).current
         if not row:
             return {}
         lines = [f"{render.when(at)}\t{text}" for at, text in self._view(row["job"]).lines]
@@ -213,7 +214,7 @@ class Train(Place):
 
     def action_follow(self) -> None:
         """Follow the run under the cursor."""
-        if row := self.query_one("#runs", VirtualTable).current:
+        if row := self.query_one("#runs", RowTable).current:
             self.follow(row["job"])
 
     def follow(self, job: int) -> None:
@@ -223,7 +224,7 @@ class Train(Place):
 
     def action_mark(self) -> None:
         """Mark the run under the cursor, or take its mark away."""
-        self.query_one("#runs", VirtualTable).toggle_mark()
+        self.query_one("#runs", RowTable).toggle_mark()
 
     @on(VirtualTable.Marked, "#runs")
     def marked(self) -> None:
@@ -232,7 +233,7 @@ class Train(Place):
 
     def action_clear(self) -> None:
         """Take all marks away."""
-        table = self.query_one("#runs", VirtualTable)
+        table = self.query_one("#runs", RowTable)
         table.marks.clear()
         table.refresh()
         self._draw()
@@ -248,7 +249,7 @@ class Train(Place):
             self.ui.resume_job(self, job, self._follow_new)
 
     def _under_cursor(self) -> "Job | None":
-        row = self.query_one("#runs", VirtualTable).current
+        row = self.query_one("#runs", RowTable).current
         return self._job(row["job"]) if row else None
 
     def action_log_axis(self) -> None:

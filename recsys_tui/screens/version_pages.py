@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from recsys_tui.screens.base import Place
 from recsys_tui.screens.sheet import Sheet
 from recsys_tui.screens.versionwords import changed_lists, compared, lineage, trail
+from recsys_tui.widgets.row_table import RowTable
 from recsys_tui.widgets.text import shown
-from recsys_tui.widgets.virtual_table import VirtualTable
 
 if TYPE_CHECKING:
     from engine.services import Services
@@ -23,7 +23,7 @@ class VersionPages(Place):
 
     def chosen(self) -> list["ModelVersion"]:
         """Return what is to be compared: the marked versions, newest first; else the one here with the active one."""
-        marks = self.query_one(VirtualTable).marks
+        marks = self.query_one(RowTable).marks
         found = [version for version in self.state.versions if version.name in marks]
         if len(found) < 2:
             pair = [self.version(), *found, *([] if found else [self.state.active])]

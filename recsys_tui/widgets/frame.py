@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 from textual import events
 from textual.content import Content
 from textual.message import Message
-from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
 from recsys_tui import render
 from recsys_tui.actions import PLACES, Action
-from recsys_tui.widgets.text import shown
+from recsys_tui.widgets.text import cell, shown
 
 if TYPE_CHECKING:
     from recsys_tui.stream import StoreState
@@ -55,11 +54,25 @@ class Line(Widget):
 class Header(Line):
     """The places, the one shown marked; at the right what is served, what runs and the database."""
 
-    state: reactive["StoreState | None"] = reactive(None)
-
     def __init__(self, place: str, places: Sequence[str], database: str) -> None:
         super().__init__(id="header")
         self._place, self._places, self._database = place, places, database
+        self._state: StoreState | None = None
+        self._drawn: tuple[str, ...] = ()
+
+    def take(self, state: "StoreState | None") -> None:
+        """Take what is known of the database; the line is drawn again only where it says something else then."""
+        self._state = state
+        if self._facts() != self._drawn:
+            self.refresh()
+
+    def _facts(self) -> tuple[str, ...]:
+        """Return what runs and what is served, in words."""
+        if self._state is None:
+            return ()
+        job, active = self._state.running, self._state.active
+        runs = (f"job {job.id} {job.model} runs",) if job else ()
+        return (*runs, f"active {active.name}" if active else "none active")
 
     def render(self) -> Content:
         """Draw the line; the names of the places give way to their numbers, then what is at the right."""
@@ -83,16 +96,21 @@ class Header(Line):
 
     def _right(self, room: int) -> Content:
         """Return what is served, what runs and the database, as many of them as have room."""
-        parts = []
-        if self.state is not None and (job := self.state.running):
-            parts.append(shown(f"job {job.id} {job.model} runs", "$text-accent"))
-        if self.state is not None:
-            active = self.state.active
-            parts.append(shown(f"active {active.name}" if active else "none active", "bold" if active else "dim"))
+        self._drawn = self._facts()
+        styles = ("$text-accent", "bold") if len(self._drawn) > 1 else ("bold",)
+        parts = [shown(text, style) for text, style in zip(self._drawn, styles, strict=False)]
         parts.append(shown(self._database, "dim"))
         while parts and sum(part.cell_length + 2 for part in parts) - 2 > room:
             parts.pop(0 if len(parts) == 3 else -1)
         return Content("  ").join(parts)
+
+
+def titled(pane: Widget, title: str, subtitle: str = "") -> None:
+    """Give a pane its titles, as they are and not as markup; its frame is drawn again only where they are others."""
+    if getattr(pane, "titles", None) != (title, subtitle):
+        pane.border_title = cell(title)  # type: ignore[assignment]  a str would be read as markup
+        pane.border_subtitle = cell(subtitle)  # type: ignore[assignment]
+        pane.titles = (title, subtitle)  # type: ignore[attr-defined]
 
 
 class Notice(Static):

@@ -12,6 +12,7 @@ from recsys_tui.actions import EVERYWHERE, PLACES
 from recsys_tui.cli import app as cli_app
 from recsys_tui.screens import SCREENS, screen_class
 from recsys_tui.screens.commands import commands
+from recsys_tui.widgets.virtual_table import VirtualTable
 from tests.cli import call
 from tests.recsys_tui.tui.pilot import drive
 
@@ -59,6 +60,11 @@ class TestActions:
             assert len(keys) == len(dict(keys)), name
             other = {key for key, method in keys if key in everywhere and everywhere[key] != method}
             assert other <= {"escape"}, f"{name}: a key of everywhere does something else here"
+
+    def test_no_key_is_one_that_moves_in_a_list(self):
+        """A list with the focus takes its keys before the place does; Enter reaches both."""
+        moving = {key for binding in VirtualTable.BINDINGS for key in binding.key.split(",")} - {"enter"}
+        assert [action.id for action in ACTIONS if moving & set(action.key.split(","))] == []
 
     def test_no_key_collides_with_multiplexers_and_flow_control(self):
         keys = {key for action in ACTIONS for key in action.key.split(",")}

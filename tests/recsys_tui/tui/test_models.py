@@ -188,9 +188,9 @@ def test_verify_names_what_is_damaged(films):
 def test_a_canary_is_begun_marked_and_ended(films):
     async def script(ui):
         await stand_on(ui, "v2")
-        await ui.press("k", "enter")
+        await ui.press("K", "enter")
         await ui.until(lambda: "◐ canary" in ui.text)
-        await ui.press("k", "enter")
+        await ui.press("K", "enter")
         await ui.until(lambda: any("is a canary already" in toast for toast in ui.toasts))
         await ui.press("b")
         assert "End the canary v2?" in ui.text
