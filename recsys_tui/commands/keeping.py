@@ -11,7 +11,7 @@ from recsys_tui.protocols import protocol_words
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 
-_NOT_SHOWN = {"packages", "imported", "code"}
+_NOT_SHOWN = {"packages", "imported", "code", "seconds", "peak_memory"}
 
 
 def register(models: typer.Typer) -> None:
@@ -182,8 +182,15 @@ def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
     if "imported" in origin:
         shown["imported"] = f"was {origin['imported']['version']} there"
     shown |= {key.replace("_", " "): render.plainly(value) for key, value in origin.items() if key not in _NOT_SHOWN}
-    if "peak_memory" in origin:
-        shown["peak memory"] = render.size(origin["peak_memory"])
+    if "seconds" in origin:
+        shown["took"] = (
+            f"{render.duration(origin['seconds'])}, {render.size(origin.get('peak_memory'))} of memory at most"
+        )
+    if facts["request"]:
+        settings = facts["request"].get("settings", {})
+        shown["asked for"] = (
+            ", ".join(f"{key} {render.plainly(value)}" for key, value in settings.items()) or "defaults"
+        )
     shown["program"] = ", ".join(f"{name} {version}" for name, version in origin.get("packages", {}).items())
     shown["code"] = origin.get("code") or "-"
     for number, change in enumerate(facts["changes"], 1):
