@@ -168,9 +168,11 @@ class Ensemble(ServedEnsemble):
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory: the largest member's training, and all members beside it."""
-        from engine.models import model_class
+        from engine.models import MODELS, model_class
 
-        if not self.recipes and not self.config.members:
+        if not self.recipes and not all(
+            name in MODELS for name in self._asked()
+        ):  # versions, which are looked up later
             return 100 * n_ratings + 256 * (n_users + n_items)
         recipes = self.recipes or self._named()
         needs = [model_class(one.model)(**one.settings).memory_bytes(n_users, n_items, n_ratings) for one in recipes]

@@ -83,6 +83,8 @@ class Validation:
             predictions = np.stack([one for one in self._ratings if one is not None], axis=1)
             targets = rows.ratings.astype(np.float64) - self._facts.mean
             fitted = Stacking.chosen(predictions, targets, basis).weights
+            if not fitted.any():  # nobody knows more than the mean: then all say so together
+                fitted[:, 0] = 1 / len(raters)
             stacked = np.zeros((len(self._ratings), fitted.shape[1]))
             stacked[raters] = fitted
         return stacked, blended(self._scores, self._wanted)

@@ -117,24 +117,32 @@ class Wanted:
 
     def gain(self, scores: NDArray[np.float32]) -> float:
         """Return the mean over users of NDCG of the whole list, which is less noisy than that of ten places."""
+        return float(self.gains(scores).mean())
+
+    def gains(self, scores: NDArray[np.float32]) -> Table:
+        """Return the NDCG of the whole list of each user with held-out items; of equal scores half come before."""
         ranked = np.where(self.seen, np.float32(-np.inf), scores)
-        above = np.empty(len(self.rows), np.int64)
+        above = np.empty(len(self.rows))
         step = max(1, _AT_ONCE // ranked.shape[1])
         for start in range(0, len(above), step):
             span = slice(start, start + step)
             mine = ranked[self.rows[span], self.items[span]]
-            above[span] = np.count_nonzero(ranked[self.rows[span]] > mine[:, None], axis=1)
+            others = ranked[self.rows[span]]
+            before, upto = (np.count_nonzero(one, axis=1) for one in (others > mine[:, None], others >= mine[:, None]))
+            above[span] = (before + upto - 1) / 2
         users = len(self.seen)
         found = np.bincount(self.rows, 1 / np.log2(above + 2.0), users)
         counts = np.bincount(self.rows, minlength=users)
         best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(counts.max(initial=1)) + 2.0))])[counts]
-        return float(np.mean(found[counts > 0] / best[counts > 0]))
+        gains: Table = found[counts > 0] / best[counts > 0]
+        return gains
 
 
 def blended(scores: list[NDArray[np.float32]], wanted: Wanted) -> Table:
     """Return the weights (m,) of standardized scores, summing to one, that rank the held-out items best.
 
-    Greedy selection with replacement: begin with the best member, add the one that helps most, as long as one helps.
+    Greedy selection with replacement: begin with the best member, add the one that helps most, as long as one helps. A
+    member that has no part yet must help by more than the standard error, users being drawn by chance.
 
     Args:
         scores: (U, n_items) of each member.
@@ -143,14 +151,21 @@ def blended(scores: list[NDArray[np.float32]], wanted: Wanted) -> Table:
     Source: Caruana, Niculescu-Mizil, Crew, Ksikes 2004, "Ensemble Selection from Libraries of Models".
     """
     picked = np.zeros(len(scores), np.int64)
-    total, best = np.zeros_like(scores[0]), -1.0
+    total, now = np.zeros_like(scores[0]), np.zeros(1)
     for _ in range(_ROUNDS):
-        gains = [wanted.gain(total + one) for one in scores]
-        choice = int(np.argmax(gains))
-        if gains[choice] <= best:
+        then = [wanted.gains(total + one) for one in scores]
+        better = [
+            float((one - now).mean()) - _doubt(one - now, new=not part) for one, part in zip(then, picked, strict=True)
+        ]
+        choice = int(np.argmax(better))
+        if better[choice] <= 0:
             break
-        best = gains[choice]
+        now, total = then[choice], total + scores[choice]
         picked[choice] += 1
-        total = total + scores[choice]
     weights: Table = picked / max(picked.sum(), 1)
     return weights
+
+
+def _doubt(differences: Table, *, new: bool) -> float:
+    """Return how much of a mean difference could be chance, for a member that has no part yet."""
+    return float(differences.std() / max(len(differences), 1) ** 0.5) if new else 0.0
