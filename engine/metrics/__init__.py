@@ -32,6 +32,8 @@ METRICS: dict[str, Metric] = {
     )
 }
 
+_LONGEST = 9  # digits of a cut-off
+
 DEFAULT = tuple(METRICS)
 """All metrics; the cut-off comes from the caller."""
 
@@ -52,7 +54,7 @@ def metric(name: str, k: int = 10) -> Metric:
         raise SettingRefused(f"unknown metric {name!r}", hint=f"{guess}metrics: {', '.join(METRICS)}")
     if at and found.needs != "lists":
         raise SettingRefused(f"{base} takes no cut-off, but {name!r} gives one", hint=f"write {base}")
-    if at and not (cut.isascii() and cut.isdigit()):
+    if at and not (cut.isascii() and cut.isdigit() and len(cut) <= _LONGEST):
         raise SettingRefused(f"the cut-off in {name!r} is no whole number", hint=f"write it as {base}@10")
     k = int(cut) if at else k
     if k < 1:

@@ -23,10 +23,12 @@ def hit_rate(evidence: Evidence, k: int) -> Values:
 
 def ndcg(evidence: Evidence, k: int) -> Values:
     """Return the discounted hits / those of the best possible list, (U,)."""
-    discounts = 1 / np.log2(np.arange(2, k + 2))  # (k,), 1 / log2(place + 1)
     hits = evidence.hits[:, :k]
+    best = np.minimum(_relevant(evidence), k)  # (U,), hits of the best possible list
+    places = max(hits.shape[1], int(best.max(initial=1)))
+    discounts = 1 / np.log2(np.arange(2, places + 2))  # (places,), 1 / log2(place + 1)
     gained = hits @ discounts[: hits.shape[1]]
-    ideal = np.cumsum(discounts)[np.minimum(_relevant(evidence), k) - 1]
+    ideal = np.cumsum(discounts)[best - 1]
     return _defined(evidence, gained / ideal)
 
 

@@ -66,6 +66,12 @@ def test_places_that_a_short_list_leaves_empty_are_misses(three):
     assert values("map@10", three) == values("map@3", three)
 
 
+def test_a_cut_beyond_every_list_costs_nothing(three):
+    for name in ("precision", "recall", "ndcg", "map", "mrr", "hit_rate"):
+        assert len(values(f"{name}@999999999", three)) == 3
+    assert values("ndcg@999999999", three) == pytest.approx(values("ndcg@3", three))
+
+
 def test_rmse_and_mae_pool_rows():
     # user 0: errors 1, -1, 2; user 1: error 3: squares 6 and 9 over 3 and 1 rows
     errors = {"squared_error": np.array([6.0, 9.0]), "absolute_error": np.array([4.0, 3.0])}
@@ -274,6 +280,7 @@ class TestNames:
             ("ndcg@ten", "ndcg@10"),
             ("ndcg@", "ndcg@10"),
             ("ndcg@²", "ndcg@10"),
+            ("ndcg@" + "9" * 5000, "ndcg@10"),
         ],
     )
     def test_what_is_refused_says_what_to_write(self, name, hint):
