@@ -19,12 +19,16 @@ _REFUSALS = (errors.NotFound, errors.DataRefused, errors.UsageRefused)
 
 
 class Entry(NamedTuple):
-    """A rating to put, None to take it back; `at` in seconds since 1970 UTC, None for now."""
+    """A rating to put, None to take it back; `at` in seconds since 1970 UTC, None for now.
+
+    `line` is where it stands in the operator's file, for what is said of it where it is refused.
+    """
 
     user: str
     item: str
     rating: float | None
     at: int | None = None
+    line: int | None = None
 
 
 _State = Literal["stored", "updated", "unchanged", "removed"]
@@ -113,8 +117,7 @@ def explained(database: Database, refusal: errors.StoreError) -> errors.StoreErr
     try:
         need_item(database, refusal.item)
     except errors.NotFound as error:
-        error.__cause__ = None
-        return error
+        return errors.NotFound(f"{refusal.where}{error}", hint=error.hint)
     return refusal
 
 
@@ -128,9 +131,14 @@ def bump(db: Connection) -> int:
 class _UnknownItem(errors.NotFound):
     """An entry names an item that is not in the catalogue."""
 
-    def __init__(self, item: str) -> None:
-        super().__init__(f"unknown item {item!r}", hint="`recsys-tui items search TEXT` finds items by title")
-        self.item = item
+    def __init__(self, entry: Entry) -> None:
+        self.item, self.where = entry.item, _where(entry)
+        hint = "`recsys-tui items search TEXT` finds items by title"
+        super().__init__(f"{self.where}unknown item {entry.item!r}", hint=hint)
+
+
+def _where(entry: Entry) -> str:
+    return "" if entry.line is None else f"line {entry.line}: "
 
 
 class _Writer:
@@ -199,21 +207,22 @@ class _Writer:
         """Check an entry; return dense user and item and the rating that is there. Creates the user last of all."""
         user = entry.user.strip()
         if entry.rating is not None:
-            self._check(user, entry.rating, entry.at or 0)
+            self._check(user, entry.rating, entry)
         found = self._db.execute(_PLACE, (user, entry.item)).fetchone()
         if found is None and entry.rating is not None:
-            raise _UnknownItem(entry.item)
+            raise _UnknownItem(entry)
         item_id, user_id, previous = found or (-1, -1, None)
         if user_id is None and entry.rating is not None:
             user_id = self._db.execute("INSERT INTO users (user) VALUES (?)", (user,)).lastrowid
         return -1 if user_id is None else user_id, item_id, previous
 
-    def _check(self, user: str, value: float, at: int) -> None:
+    def _check(self, user: str, value: float, entry: Entry) -> None:
         (self._scale or Acceptance(DEFAULT_SCALE, stated=False)).check(value)
         if not user or len(user.encode()) > _LONGEST_USER or "\0" in user:
-            raise errors.DataRefused("a user id has 1 to 512 bytes", hint="pass the id as it stands in your own data")
-        if not -_LATEST <= at < _LATEST:
-            raise errors.DataRefused(f"{at} is no time", hint="times are seconds since 1970")
+            hint = "pass the id as it stands in your own data"
+            raise errors.DataRefused(f"{_where(entry)}a user id has 1 to 512 bytes", hint=hint)
+        if not -_LATEST <= (entry.at or 0) < _LATEST:
+            raise errors.DataRefused(f"{_where(entry)}{entry.at} is no time", hint="times are seconds since 1970")
 
     def _follow(self) -> None:
         """Let a scale that nobody stated follow the values: 4.5 among whole stars makes the step 0.5."""

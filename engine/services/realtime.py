@@ -92,8 +92,12 @@ class RealtimeLearner:
         put = self.record(user, item, None)
         return self._after(user, item, None, put.previous, before)
 
-    def apply_updates(self, updates: Sequence[tuple[str, str, float]]) -> int:
-        """Store many ratings, all or none, and fold each touched user in once; return the number given."""
+    def apply_updates(self, updates: Sequence[tuple[str, str, float] | Entry]) -> int:
+        """Store many ratings, all or none, and fold each touched user in once; return the number given.
+
+        Raises:
+            NotFound, DataRefused: as in `record`; nothing is stored.
+        """
         if updates:
             self._commits.submit([Entry(*update) for update in updates])
             self.flush()

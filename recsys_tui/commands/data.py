@@ -1,6 +1,7 @@
 """Commands on the data: init, stats, export, backup, restore."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,15 +41,28 @@ def init(session: Session) -> None:
     session.document(facts, title="ready")
 
 
-def stats(session: Session) -> None:
+def stats(
+    session: Session,
+    *,
+    retrain_gap: Annotated[
+        bool, typer.Option("--retrain-gap", help="Train once, register nothing, and tell what fold-in loses.")
+    ] = False,
+) -> None:
     """Count what is stored: users, items, ratings, scale.
+
+    And what came in since the active version was trained, and whether training again is worth it.
 
     \b
     recsys-tui stats --json
+    recsys-tui stats --retrain-gap
     """
+    from engine.services.freshness import freshness, measure_gap
     from store import ratings
 
+    if retrain_gap:
+        measure_gap(session.services)
     found = ratings.stats(session.services.database)
+    fresh = freshness(session.services, found.users)
     facts = {
         "users": found.users,
         "items": found.items,
@@ -58,6 +72,7 @@ def stats(session: Session) -> None:
         "first_at": render.iso(found.first_at),
         "last_at": render.iso(found.last_at),
         "distribution": [{"rating": value, "count": count} for value, count in found.histogram.items()],
+        "since_training": None if fresh is None else asdict(fresh),
     }
     session.document(facts, title=str(session.settings.db), shown=_stats_for_people(facts))
 
@@ -151,6 +166,10 @@ def _stats_for_people(facts: dict[str, Any]) -> dict[str, Any]:
         "from": render.minute(facts["first_at"]),
         "to": render.minute(facts["last_at"]),
     }
+    if fresh := facts["since_training"]:
+        new = f"{fresh['ratings']:,} new ratings; ratings of {fresh['users']:,} users changed"
+        shown[f"since {fresh['version']}"] = new
+        shown["train again?"] = f"{'yes' if fresh['retrain'] else 'no'}: {fresh['why']}"
     bars = _bins(facts["distribution"], scale["min"], scale["max"])
     largest = max(bars.values(), default=0)
     narrow = render.Terminal.of(sys.stdout).ascii

@@ -10,6 +10,7 @@ from recsys_tui import render
 from recsys_tui.inputs import read_cells
 from recsys_tui.session import Session, command
 from store.errors import DataRefused, UsageRefused
+from store.writes import Entry
 
 if TYPE_CHECKING:
     from engine.services.realtime import Rated
@@ -78,12 +79,12 @@ def _serving(session: Session) -> str | None:
     return f"v{active}" if active else None
 
 
-def _read_ratings(path: Path) -> list[tuple[str, str, float]]:
+def _read_ratings(path: Path) -> list[Entry]:
     """Read user,item,rating rows; all of them must be usable, since they are stored together or not at all."""
-    found: list[tuple[str, str, float]] = []
+    found: list[Entry] = []
     for line, (user, item, rating) in read_cells(path, ("user", "item", "rating")):
         try:
-            found.append((user, item, float(rating)))
+            found.append(Entry(user, item, float(rating), line=line))
         except ValueError:
             if line > 1:  # the first may be a header of names that nobody knows
                 raise DataRefused(
