@@ -99,6 +99,18 @@ def given_by(database: Database, user_id: int) -> dict[int, float]:
         return dict(db.execute("SELECT item, rating FROM ratings WHERE user = ?", (user_id,)).fetchall())
 
 
+def levels(database: Database, users: Sequence[int]) -> dict[int, tuple[int, float]]:
+    """Return (number of ratings, their mean) of some users, by dense id; those without ratings are missing."""
+    found: dict[int, tuple[int, float]] = {}
+    with database.read() as db:
+        for start in range(0, len(users), _CHUNK):
+            some = tuple(users[start : start + _CHUNK])
+            marks = ",".join("?" * len(some))
+            query = f"SELECT user, count(*), avg(rating) FROM ratings WHERE user IN ({marks}) GROUP BY user"
+            found |= {user: (count, mean) for user, count, mean in db.execute(query, some)}
+    return found
+
+
 def genres_by_id(database: Database, items: Sequence[int]) -> dict[int, frozenset[int]]:
     """Return the dense ids of the genres of each of some items, by dense id."""
     found: dict[int, set[int]] = {item: set() for item in items}

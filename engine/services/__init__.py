@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.services.manager import MLModelManager
     from engine.services.memory import Memory
     from engine.services.onboarding import OnboardingService
+    from engine.services.profile import ProfileService
     from engine.services.realtime import RealtimeLearner
     from engine.services.recommend import Recommender
     from engine.services.training import TrainingService
@@ -133,6 +134,13 @@ class Services:
         from engine.services.onboarding import OnboardingService
 
         return OnboardingService(self)
+
+    @cached_property
+    def profiles(self) -> "ProfileService":
+        """What there is to say of a user and of an item."""
+        from engine.services.profile import ProfileService
+
+        return ProfileService(self)
 
     @cached_property
     def realtime(self) -> "RealtimeLearner":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from engine.models.base import Explains, FoldsIn
-from engine.services.what_if import Standing, supposing
+from engine.services.what_if import Standing, rank_of, supposing
 from store import catalog
 
 if TYPE_CHECKING:
@@ -72,9 +72,7 @@ class CounterfactualService:
         view = self._services.recommender.ladder.view(snapshot, user)
         entry = catalog.need_item(self._services.database, item)
         if not isinstance(snapshot.model, FoldsIn):
-            return Counterfactual(
-                None, None, (), "none", 0, f"{snapshot.model.name} must train to forget"
-            )
+            return Counterfactual(None, None, (), "none", 0, f"{snapshot.model.name} must train to forget")
         search = _Search(snapshot, view, snapshot.position(entry.id, entry.item))
         before = search.rank_now
         if before is None or before > BEST:
@@ -123,7 +121,7 @@ class _Search:
         chosen = frozenset(removed)
         if chosen not in self._known:
             left_out = dict.fromkeys((int(self._view.items[place]) for place in chosen), None)
-            self._known[chosen] = _rank(supposing(self._snapshot, self._view, left_out), self._position)
+            self._known[chosen] = rank_of(supposing(self._snapshot, self._view, left_out), self._position)
         return self._known[chosen]
 
     def run(self) -> tuple[tuple[int, ...], Proof]:
@@ -174,12 +172,3 @@ class _Search:
             return list(range(len(view.items)))
         against = parts[1].amounts if len(parts) > 1 else 0.0
         return [int(place) for place in np.argsort(-(parts[0].amounts - against), kind="stable")]
-
-
-def _rank(view: "View", position: int) -> int:
-    """Return the rank of an unrated item, from 1: equal scores go to the lower index."""
-    scores = view.model.scores(view.vector)
-    before = scores > scores[position]
-    before[:position] |= scores[:position] == scores[position]
-    before[view.items] = False
-    return 1 + int(np.count_nonzero(before))

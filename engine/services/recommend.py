@@ -52,6 +52,10 @@ class _Kept(NamedTuple):
     made: RecommendationList
 
 
+LEAST_KNOWN = 5
+"""Ratings that an item has to have to be called similar to one that has as many."""
+
+
 class Recommender:
     """Answers for users by text id, from the active version or any other.
 
@@ -149,9 +153,12 @@ class Recommender:
     def similar(self, item: str, n: int = 10, *, version: str = "active") -> list[tuple[str, float]]:
         """Return the items nearest to one by the cosine of the model's item vectors, as (item, likeness).
 
+        Of an item that few have rated a model knows little: those with fewer ratings than `LEAST_KNOWN` are near to
+        nothing but each other. Where the model has no vector of the item, genres and years decide.
+
         Raises:
             NotFound: the item is not in the catalogue.
-            UnknownItem: the model has never seen it and it has no genres.
+            UnknownItem: the model has never seen it, or it has neither ratings nor genres.
         """
         from engine.models.base import HasItemVectors
 
@@ -165,11 +172,17 @@ class Recommender:
             )
         source = model if isinstance(model, HasItemVectors) else snapshot.content
         vectors = source.item_vectors()
+        if not vectors[position].any():
+            vectors = snapshot.content.item_vectors()
         lengths = np.linalg.norm(vectors, axis=1)
+        if not lengths[position]:
+            raise UnknownItem(f"nothing is known of {item!r}: it has neither ratings nor genres", hint="rate it first")
         likeness = vectors @ vectors[position] / np.maximum(lengths * lengths[position], 1e-12)
+        counts = model.facts.item_counts
+        known = (counts >= min(LEAST_KNOWN, int(counts[position]))) & (lengths > 0)
         return [
             (model.facts.items.text(int(other)), float(likeness[other]))
-            for other in top_k(likeness, n, exclude=np.array([position]))
+            for other in top_k(likeness, n, exclude=np.array([position]), allowed=known)
         ]
 
     # --- describing -----------------------------------------------------------------------------------------------

@@ -227,3 +227,12 @@ def supposing(snapshot: Snapshot, view: View, supposed: Mapping[int, float | Non
         view, rung=FOLD_IN, model=model, vector=model.fold_in(items, values), items=items, ratings=values,
         mean=float(values.mean()), n_ratings=len(items),
     )  # fmt: skip
+
+
+def rank_of(view: View, position: int) -> int:
+    """Return the rank of an unrated item among all unrated ones, from 1: equal scores go to the lower index."""
+    scores = view.model.scores(view.vector)
+    ahead = scores > scores[position]
+    ahead[:position] |= scores[:position] == scores[position]
+    ahead[view.items] = False
+    return 1 + int(np.count_nonzero(ahead))

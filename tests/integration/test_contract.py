@@ -121,15 +121,18 @@ KEYS = {
     "recommend 1 --explain": "user version rung items notes",
     "predict 1 7": f"user item {PREDICTION}",
     "explain 1 7": (
-        "movie_id movie_title predicted_rating confidence reasons contributions baseline score lower upper rung method"
+        "movie_id movie_title predicted_rating confidence reasons contributions baseline score lower upper rung method "
+        "lower_95 upper_95 percentile counterfactual what_if"
     ),
+    "explain 1 7 --what-if 9=5": "what_if counterfactual",
+    "onboard": "user version stored questions items",
     "similar 7": "item version items",
     "rate 1 9 4.5": "stored previous version changed",
     "rate --unset 1 9": "stored previous version changed",
     "users list": "[] user ratings mean last_at",
-    "users show 1": "user ratings mean last_at genres history",
+    "users show 1": "user ratings mean last_at genres history eras habits distribution",
     "items list": f"[] {FILM}",
-    "items show 7": f"{FILM} ratings mean",
+    "items show 7": f"{FILM} ratings mean distribution raters neighbours exposure",
     "items search velvet": f"[] {FILM}",
     "doctor": "checks",
     "config show": "[] setting value origin sentence",
