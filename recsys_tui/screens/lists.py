@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from engine.services import Services
     from engine.services.explain import Explanation
     from engine.services.recommend import Recommendation, RecommendationList
+    from engine.services.what_if import Placed
     from store.catalog import User
     from store.evidence import GenreTaste
 
@@ -194,6 +195,23 @@ def since(before: list[Line], now: list[Line]) -> list[Line]:
     return [*(replace(line, move=move(line)) for line in now), *(replace(line, rank=None, move="out") for line in left)]
 
 
+def supposed(services: "Services", user: str, item: str, without: frozenset[str], wanted: Wanted) -> Lists:
+    """Return the list that a person would have without some of their ratings, with its moves since the one they have.
+
+    Raises:
+        EngineError: the active version takes no ratings in without training.
+    """
+    from store import ratings
+
+    found = services.what_if.suppose(user, item, dict.fromkeys(sorted(without)), n=wanted.n, version=wanted.version)
+    before, after = ([_placed(entry) for entry in entries] for entries in (found.before, found.after))
+    scale = ratings.scale(services.database)
+    predicts = any(line.figure is not None for line in after)
+    lines = since(before, after)
+    name = f"without {len(without)} rating{'s' if len(without) > 1 else ''}"
+    return Lists(user, found.version, name, predicts, (scale.low, scale.high), lines, found.notes, moved=True)
+
+
 def explanation(services: "Services", user: str, item: str, version: str) -> "Explanation":
     """Return why an item suits a person."""
     return services.explainer.explain_recommendation(user, item, version=version)
@@ -204,6 +222,10 @@ def _list(services: "Services", user: str, wanted: Wanted, version: str) -> "Rec
 
     filters = Filters(wanted.seen, wanted.only, wanted.without, wanted.since or None)
     return services.recommender.recommend(user, wanted.n, version=version, filters=filters, diversity=wanted.diversity)
+
+
+def _placed(entry: "Placed") -> Line:
+    return Line(entry.rank, entry.item, entry.title or entry.item, entry.prediction, None, "")
 
 
 def _predicts(made: "RecommendationList") -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from textual.timer import Timer
 
+    from engine.services import Services
     from engine.services.explain import Explanation
     from recsys_tui.render import Column
 
@@ -35,6 +36,7 @@ class PersonPlace(Place):
         wanted: which list.
         found: the list shown, None where there is none.
         why: the reasons shown.
+        without: ratings that are supposed not to be.
     """
 
     def __init__(self) -> None:
@@ -43,6 +45,8 @@ class PersonPlace(Place):
         self.wanted = lists.Wanted()
         self.found: lists.Lists | None = None
         self.why: Explanation | None = None
+        self._explaining = True
+        self.without: frozenset[str] = frozenset()
         self._resting: dict[str, Timer] = {}
 
     def list_pane(self) -> ComposeResult:
@@ -58,7 +62,8 @@ class PersonPlace(Place):
             self.wanted = replace(self.wanted, other="")
 
     def read_list(self) -> None:
-        """Ask for the list of the person shown."""
+        """Ask for the list of the person shown, as it is."""
+        self.without = frozenset()
         if not self.user:
             self.show_list(None)
         elif self.state.active is None:
@@ -71,9 +76,9 @@ class PersonPlace(Place):
         self.show_list(None, f"{error}")
         self._refused(error)
 
-    def show_list(self, found: lists.Lists | None, empty: str = "") -> None:
-        """Show a list, or none and why."""
-        self.found = found
+    def show_list(self, found: lists.Lists | None, empty: str = "", *, explain: bool = True) -> None:
+        """Show a list, or none and why; `explain` follows its cursor with reasons."""
+        self.found, self._explaining = found, explain
         table, pane = self.query_one("#items", VirtualTable), self.query_one("#list")
         noted = self.query_one("#noted", Static)
         table.columns = list_fields(found)
@@ -93,6 +98,8 @@ class PersonPlace(Place):
 
     @on(VirtualTable.Highlighted, "#items")
     def _at_item(self, message: VirtualTable.Highlighted) -> None:
+        if not self._explaining:
+            return
         if message.row is None:
             self._explained(None)
         else:
@@ -149,6 +156,47 @@ class PersonPlace(Place):
             self.wanted = wanted
             self.read_list()
 
+    # --- what if --------------------------------------------------------------------------------------------------
+
+    def action_what_if(self) -> None:
+        """Suppose that the rating under the cursor of the reasons were not given, or suppose it again."""
+        table = self.query_one("#parts", VirtualTable)
+        row, why = table.current, self.why
+        if not table.has_focus:
+            self.action_why()
+        elif row is not None and row["item"] and why is not None:
+            table.toggle_mark()
+            self.suppose(frozenset(table.marks), why.movie_id)
+        else:
+            self.toast("choose a rating: x shows the list without it")
+
+    def suppose(self, without: frozenset[str], item: str = "") -> None:
+        """Show the list as it would be without some ratings; without none, as it is."""
+        if not without:
+            self.read_list()
+            return
+        self.without = without
+        user, wanted = self.user, self.wanted
+
+        def work(services: "Services") -> lists.Lists:
+            return lists.supposed(services, user, item, without, wanted)
+
+        self.ask("list", work, self._supposed, self._not_supposed)
+
+    def _supposed(self, found: lists.Lists) -> None:
+        self.show_list(found, explain=False)
+        self.query_one("#list").border_title = shown(f"{found.user} · what if · {found.version}")
+
+    def _not_supposed(self, error: Exception) -> None:
+        self.query_one("#parts", VirtualTable).marks.clear()
+        self.without = frozenset()
+        self._refused(error)
+
+    def action_why(self) -> None:
+        """Go to the reasons."""
+        self.add_class("-why")
+        self.query_one("#parts").focus()
+
     def soon(self, name: str, call: "Callable[[], object]") -> None:
         """Call something once the cursor rests; a newer call of the same name takes the place of an older."""
         if name in self._resting:
@@ -160,9 +208,10 @@ class PersonPlace(Place):
     def selected(self) -> "Mapping[str, str]":
         """Return the user, the item and the versions under the cursors."""
         line = self.query_one("#items", VirtualTable).current
-        names = {"user": self.user, "flags": self.wanted.flags, "other": self.wanted.other}
+        names = {"user": self.user, "other": self.wanted.other}
         names |= {"item": line.item} if line is not None else {}
         names |= {"show": f"recommend {quote(self.user)} {self.wanted.flags}"} if self.user else {}
+        names |= {"supposed": ",".join(f"{item}=none" for item in sorted(self.without))}
         return {"listing": "users list"} | {name: value for name, value in names.items() if value}
 
     def copies(self) -> "Mapping[str, str]":

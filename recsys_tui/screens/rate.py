@@ -39,6 +39,7 @@ class Rate(PersonPlace):
         Action("rate.find", "slash", "Find", "Find items by a part of their title.", "items search {text}"),
         Action("rate.undo", "u", "Undo", "Take the last rating back.", "rate --unset {user} {item}", writes=True),
         Action("rate.person", "c", "Change user", "Rate for somebody else, or somebody new.", "users show {user}"),
+        Action("rate.newcomer", "a", "New user", "Five questions to somebody new.", "onboard USER", writes=True),
         Action("rate.why", "w", "Why", "Why this item is in the list.", "explain {user} {item}"),
         Action(
             "rate.seen",
@@ -48,8 +49,8 @@ class Rate(PersonPlace):
             "recommend {user} --include-seen",
             footer=False,
         ),
-        Action("rate.filters", "f", "Filter", "Genres, years, diversity.", "recommend {user} {flags}", footer=False),
-        Action("rate.length", "n", "Length", "Lists of 10, 20 or 50.", "recommend {user} {flags}", footer=False),
+        Action("rate.filters", "f", "Filter", "Genres, years, diversity.", "{show}", footer=False),
+        Action("rate.length", "n", "Length", "Lists of 10, 20 or 50.", "{show}", footer=False),
         Action("rate.leave", "escape", "Back", "Back one pane.", "users list", footer=False),
     )
     CSS = """
@@ -227,6 +228,19 @@ class Rate(PersonPlace):
 
     # --- moving about ---------------------------------------------------------------------------------------------
 
+    def action_newcomer(self) -> None:
+        """Ask for an id, then five questions."""
+        from recsys_tui.screens.prompt import Prompt
+
+        self.app.push_screen(Prompt("somebody new", "Their id:"), self._interview)
+
+    def _interview(self, user: str | None) -> None:
+        from recsys_tui.screens.onboard import Onboarding
+
+        if user and user.strip():
+            name = user.strip()
+            self.app.push_screen(Onboarding(self, name), lambda kept: self._take_user(name) if kept else None)
+
     def action_find(self) -> None:
         """Type a part of a title."""
         self.query_one("#find").focus()
@@ -235,12 +249,10 @@ class Rate(PersonPlace):
         """Type the id of somebody else."""
         self.query_one("#who").focus()
 
-    def action_why(self) -> None:
-        """Show the reasons for the item of the list."""
-        self.toggle_class("-why")
-        self.query_one("#items").focus()
-
     def action_leave(self) -> None:
-        """Go back to the items."""
+        """Go back to the list as it is, then to the items."""
+        if self.without:
+            self.suppose(frozenset())
+            return
         self.remove_class("-why")
         self.query_one("#found").focus()

@@ -38,7 +38,8 @@ class Users(PersonPlace):
         "The list holds everybody who rated; type / to find an id. The middle shows what the active version "
         "recommends to the person under the cursor, with the interval that holds the true rating in 80 of 100 cases; "
         "the last pane says why, and what each of their ratings adds to the score. v holds the list against another "
-        "version: +2 is two places higher there, new is only there, out is not there."
+        "version: +2 is two places higher there, new is only there, out is not there. x on a rating in the reasons "
+        "shows the list as it would be without it; nothing is stored."
     )
     ACTIONS: ClassVar[tuple[Action, ...]] = (
         Action("users.open", "enter", "Open", "Go on to the list, and from it to the reasons.", "recommend {user}"),
@@ -52,11 +53,18 @@ class Users(PersonPlace):
         ),
         Action("users.random", "o", "Random", "Go to anybody in the list.", "users show {user}"),
         Action("users.find", "slash", "Find", "Find users by a part of their id.", "users list --after {user}"),
-        Action("users.filters", "f", "Filter", "Genres, years, diversity.", "recommend {user} {flags}"),
+        Action(
+            "users.what_if",
+            "x",
+            "What if",
+            "What if this rating were not?",
+            "explain {user} {item} --what-if {supposed}",
+        ),
+        Action("users.filters", "f", "Filter", "Genres, years, diversity.", "{show}"),
         Action("users.seen", "i", "Seen", "Show or hide what they have rated.", "recommend {user} --include-seen"),
         Action("users.candidate", "V", "Next version", "Against the next version.", "models list", footer=False),
         Action("users.sort", "s", "Sort", "By id up, by id down, by ratings.", "users list", footer=False),
-        Action("users.length", "n", "Length", "Lists of 10, 20 or 50.", "recommend {user} {flags}", footer=False),
+        Action("users.length", "n", "Length", "Lists of 10, 20 or 50.", "{show}", footer=False),
         Action("users.zoom", "z", "Zoom", "One pane alone, and back.", "recommend {user}", footer=False),
         Action("users.leave", "escape", "Back", "Back one pane; clear what was found.", "users list", footer=False),
     )
@@ -220,11 +228,6 @@ class Users(PersonPlace):
         if at in places[:2]:
             self.query_one(f"#{places[places.index(at) + 1]}").focus()
 
-    def action_why(self) -> None:
-        """Go to the reasons."""
-        self.add_class("-why")
-        self.query_one("#parts").focus()
-
     def action_zoom(self) -> None:
         """Show the pane alone that has the focus, or all of them."""
         self.toggle_class("-zoomed")
@@ -232,7 +235,9 @@ class Users(PersonPlace):
     def action_leave(self) -> None:
         """Go back one pane, then clear what was found, then leave."""
         at = self.focused.id if self.focused is not None else None
-        if at == "parts":
+        if at == "parts" and self.without:
+            self.suppose(frozenset())
+        elif at == "parts":
             self.query_one("#items").focus()
         elif at == "items":
             self.query_one("#users").focus()

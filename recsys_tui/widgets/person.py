@@ -94,6 +94,7 @@ class WhyPane(Vertical):
     def show(self, found: "Explanation | None", ends: tuple[float, float], *, empty: str = "") -> None:
         """Show an explanation, or nothing but a word why there is none."""
         table = self.query_one("#parts", VirtualTable)
+        table.marks.clear()
         self.border_title = shown(f"why {found.movie_title or found.movie_id}" if found else "why")
         if found is None:
             self.border_subtitle = ""

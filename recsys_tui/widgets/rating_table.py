@@ -13,15 +13,29 @@ _UP, _DOWN = {"plus", "equals_sign", "right"}, {"minus", "left"}
 _STEPS = 20  # of a scale without steps
 
 
+Scale = tuple[float, float, float | None]
+"""Lowest rating, highest, and the step between them, None for any value."""
+
+
+def rating_by(digit: int, scale: Scale) -> float | None:
+    """Return what a digit stands for: itself, or so many tenths of a scale that goes further than digits do.
+
+    None where that is no rating of the scale.
+    """
+    low, high, _ = scale
+    value = float(digit) if high <= 10 else low + (high - low) * digit / 10
+    return value if low <= value <= high else None
+
+
 class RatingTable(VirtualTable):
     """Items with a column `rating`. While its cell has the keys, digits rate; elsewhere they go to other places.
 
     Attributes:
-        scale: lowest rating, highest, and the step between them or None.
+        scale: of the ratings.
         rating: the cell of the row under the cursor has the keys.
     """
 
-    scale: tuple[float, float, float | None] = (0.5, 5.0, 0.5)
+    scale: Scale = (0.5, 5.0, 0.5)
     rating: reactive[bool] = reactive(False, repaint=False)
     _given: tuple[str, float | None] = ("", None)
 
@@ -71,15 +85,10 @@ class RatingTable(VirtualTable):
         return f"[{text.strip()}]".rjust(placed.width) if here else text
 
     def _digit(self, row: Any, digit: int) -> None:
-        """Rate by a digit: itself, or so many tenths of a scale that goes further than digits do; 0 takes it back."""
-        low, high, _ = self.scale
-        value = float(digit) if high <= 10 else low + (high - low) * digit / 10
-        if digit == 0:
-            self.post_message(self.Rated(self, row, None))
-        elif low <= value <= high:
-            self.post_message(self.Rated(self, row, value))
-        else:
-            self.post_message(self.Refused(self, row))
+        """Rate by a digit; 0 takes the rating back."""
+        value = rating_by(digit, self.scale)
+        refused = digit and value is None
+        self.post_message(self.Refused(self, row) if refused else self.Rated(self, row, value if digit else None))
 
     def _step(self, row: Any, direction: int) -> None:
         """Rate one step higher or lower than it is; from the middle where it is not rated."""

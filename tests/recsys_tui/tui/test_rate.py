@@ -22,6 +22,11 @@ def stored(db, user):
     return {row["item"]: row["rating"] for row in call(db, "users", "show", user, "--json").json["history"]}
 
 
+def stored_of(db, user="newcomer"):
+    done = call(db, "users", "show", user, "--json", expect=None)
+    return stored(db, user) if done.code == 0 else {}
+
+
 @pytest.fixture
 def user(films):
     return call(films, "users", "list", "--limit", "1", "--json").json[0]["user"]
@@ -171,6 +176,47 @@ class TestRating:
 
         drive(films, act, screen="rate")
         assert stored(films, user)[unseen["item"]] == 4.0
+
+
+class TestNewcomers:
+    def test_five_questions_and_the_answers_are_kept_as_ratings(self, films):
+        call(films, "models", "activate", "v3")
+
+        async def act(ui):
+            await ui.press("a")
+            await ui.type("newcomer")
+            await ui.press("enter")
+            asked = []
+            for number, key in enumerate(("5", "0", "3", "4", "space"), 1):
+                await ui.see(f"{number} of 5", "the list so far")
+                asked.append(ui.app.screen._step.question.item)
+                assert stored_of(films) == {}
+                await ui.press(key)
+            await ui.see("enter keeps 3 ratings")
+            await ui.press("3", "enter")
+            await ui.see("newcomer · top 10")
+            return asked
+
+        asked = drive(films, act, screen="rate")
+        assert stored(films, "newcomer") == {asked[0]: 5.0, asked[2]: 3.0, asked[3]: 4.0}
+
+    def test_leaving_stores_nothing(self, films):
+        call(films, "models", "activate", "v3")
+
+        async def act(ui):
+            await ui.press("a")
+            await ui.type("newcomer")
+            await ui.press("enter")
+            await ui.see("1 of 5")
+            await ui.press("9")
+            await ui.until(lambda: any("the scale goes" in told.message for told in ui.app._notifications))
+            await ui.press("5")
+            await ui.see("2 of 5")
+            await ui.press("escape")
+            await ui.until(lambda: len(ui.app.screen_stack) == 1)
+
+        drive(films, act, screen="rate")
+        assert stored_of(films) == {}
 
 
 class TestScales:

@@ -257,3 +257,45 @@ def test_what_is_looked_for_stays_found_when_somebody_rates(films):
         assert " of " in ui.text
 
     drive(films, act, screen="users")
+
+
+class TestWhatIf:
+    def test_the_list_without_a_rating_is_shown_and_nothing_is_stored(self, films):
+        call(films, "models", "activate", "v3")
+        user = users_of(films)[0]
+        before = call(films, "users", "show", user, "--json").json
+
+        async def act(ui):
+            await ui.see("top 10 · v3")
+            await ui.until(lambda: ui.place.why is not None)
+            await ui.press("x")
+            await ui.until(lambda: ui.focused_id() == "parts")
+            await ui.press("x")
+            await ui.until(lambda: any("choose a rating" in told.message for told in ui.app._notifications))
+            await ui.press("j", "x")
+            await ui.see("what if", "without 1 rating", "move")
+            without, why = ui.place.without, ui.place.why
+            lines = [(line.item, line.rank) for line in ui.place.found.lines if line.move != "out"]
+            assert ui.place.selected()["supposed"] == f"{next(iter(without))}=none"
+            await ui.press("j", "x")
+            await ui.see("without 2 ratings")
+            await ui.press("escape")
+            await ui.see("top 10 · v3")
+            assert ui.place.without == frozenset()
+            return without, why.movie_id, lines
+
+        without, item, lines = drive(films, act, screen="users", size=(140, 40))
+        told = call(films, "explain", user, item, "--what-if", f"{next(iter(without))}=none", "--json").json["what_if"]
+        assert lines == [(row["item"], row["rank"]) for row in told["after"]]
+        assert call(films, "users", "show", user, "--json").json == before
+
+    def test_what_cannot_be_supposed_is_said_and_the_list_stays(self, films):
+        async def act(ui):
+            await ui.see("top 10 · v1")
+            await ui.until(lambda: ui.place.why is not None)
+            ui.place.suppose(frozenset({"no such item"}), ui.place.why.movie_id)
+            await ui.see("unknown item 'no such item'")
+            assert ui.place.without == frozenset()
+            assert not ui.place.found.moved
+
+        drive(films, act, screen="users")
