@@ -110,12 +110,9 @@ def export(
         rows = ({**vars(item), "genres": "|".join(item.genres)} for item in all_items(services.database))
         columns = ["item", "title", "year", "genres"]
     elif what == "metrics":
-        rows = (
-            {"version": found.name, "model": found.model_type, "metric": name} | row._asdict()
-            for found in services.registry.versions()
-            for name, row in found.metrics.items()
-        )
-        columns = ["version", "model", "metric", "value", "low", "high", "users"]
+        from recsys_tui.commands.measuring import FIGURES, figures_of_versions
+
+        rows, columns = figures_of_versions(services), FIGURES
     else:
         from engine.services.batch import recommend_all
 

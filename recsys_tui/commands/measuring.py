@@ -1,5 +1,6 @@
 """Commands on figures: evaluate, metrics."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,11 +13,13 @@ from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 
 if TYPE_CHECKING:
+    from engine.services import Services
     from engine.services.evaluation import OutsideRow
 
 Metrics = Annotated[
     list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric, such as ndcg@20; may be given again.")
 ]
+FIGURES = ["version", "model", "trained_at", "split", "metric", "value", "low", "high", "users"]
 METRICS = typer.Typer(rich_markup_mode=None, help="What the figures mean, and what they were.", no_args_is_help=True)
 
 
@@ -174,19 +177,7 @@ def history(
     from engine.metrics import metric
 
     key = metric(name).key if name else ""
-    rows = [
-        {
-            "version": version.name,
-            "model": version.model_type,
-            "trained_at": render.iso(version.trained_at),
-            "split": version.protocol.get("split"),
-            "metric": metric_name,
-            **row._asdict(),
-        }
-        for version in reversed(session.services.registry.versions())
-        for metric_name, row in sorted(version.metrics.items())
-        if key in ("", metric_name)
-    ]
+    rows = [row for row in figures_of_versions(session.services) if key in ("", row["metric"])]
     columns: Columns = [
         "version",
         "model",
@@ -199,6 +190,19 @@ def history(
         Column("users", spare=True),
     ]
     session.rows(rows, columns, empty=f"no version has {key or 'figures'} yet: recsys-tui train mf")
+
+
+def figures_of_versions(services: "Services") -> Iterator[dict[str, Any]]:
+    """Yield the figures kept with all versions, oldest version first, with `FIGURES` as keys."""
+    for version in reversed(services.registry.versions()):
+        facts = {
+            "version": version.name,
+            "model": version.model_type,
+            "trained_at": render.iso(version.trained_at),
+            "split": version.protocol.get("split"),
+        }
+        for name, row in sorted(version.metrics.items()):
+            yield facts | {"metric": name} | row._asdict()
 
 
 def _definitions() -> list[dict[str, Any]]:
