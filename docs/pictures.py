@@ -11,8 +11,12 @@ import pexpect
 from rich.console import Console
 from rich.text import Text
 
+from recsys_tui.screens import SCREENS
+
 FOLDER = Path(__file__).parent
 COLUMNS = 100
+SIZE, THEME = "128x34", "textual-dark"
+TRAINED = ("popularity", "ials")
 
 
 def shown(command: list[str], environment: dict[str, str]) -> str:
@@ -33,6 +37,18 @@ def draw(name: str, title: str, text: str) -> None:
     (FOLDER / f"{name}.svg").write_text(picture, encoding="utf-8")
 
 
+def places(environment: dict[str, str]) -> None:
+    """Draw each place of the terminal UI, on what the demo left."""
+    for model in TRAINED:
+        shown(["train", model, "--seed", "42"], environment)
+    for name in SCREENS:
+        out = str(FOLDER / f"tui-{name}.svg")
+        said = shown(["tui", "--screen", name, "--screenshot", out, "--size", SIZE, "--theme", THEME], environment)
+        if not Path(out).is_file():
+            sys.exit(f"{name} was not drawn: {said}")
+        Path(out).with_suffix(".txt").unlink()
+
+
 def main() -> None:
     """Draw every picture."""
     with tempfile.TemporaryDirectory() as folder:
@@ -41,6 +57,7 @@ def main() -> None:
         demo = shown(["demo"], environment).replace(str(db), "demo.db")
         ending = re.split(r"^3  ", demo, flags=re.MULTILINE)[-1].split("\n", 1)[-1]
         draw("demo", "recsys-tui demo", ending)
+        places(environment)
 
 
 if __name__ == "__main__":

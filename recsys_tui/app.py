@@ -23,7 +23,7 @@ from recsys_tui.widgets.plain import PlainCharacters
 if TYPE_CHECKING:
     from engine.services import Services
 
-_MOST_LOOKS = 200
+_MOST_LOOKS, _QUIET_LOOKS = 400, 12
 _END_SECONDS = 3.0
 EXIT_BY_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
 
@@ -51,7 +51,7 @@ class RecsysApp(Around):
     TITLE = "recsys-tui"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide")]  # noqa: RUF012  Textual's
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (120, "-wide")]  # noqa: RUF012  Textual's
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-low"), (34, "-high")]  # noqa: RUF012  Textual's
     MODES: ClassVar[dict[str, Any]] = {name: partial(lambda name: screen_class(name)(), name) for name in SCREENS}
     BINDINGS: ClassVar[list[Any]] = [
@@ -285,11 +285,13 @@ def picture(database: Path, options: Options, size: tuple[int, int]) -> tuple[st
     async def draw() -> tuple[str, str]:
         app = RecsysApp(database, options, kept=UiState(Path(os.devnull)))
         async with app.run_test(size=size) as pilot:
+            quiet = 0
             for _ in range(_MOST_LOOKS):
                 await pilot.pause(0.05)
-                if (app.seen_store or app.trouble) and all(not place.busy for place in app.places_made()):
+                settled = (app.seen_store or app.trouble) and all(not place.busy for place in app.places_made())
+                quiet = quiet + 1 if settled else 0
+                if quiet == _QUIET_LOOKS:
                     break
-            await pilot.pause(0.1)
             return app.export_screenshot(), screen_text(app.screen)
 
     return asyncio.run(draw())

@@ -114,9 +114,9 @@ class Curves(Widget):
         bottom, top = min(y for _, y in points), max(y for _, y in points)
         rows = max(2, min(5, height // 3))
         values = [bottom + (top - bottom) * k / (rows - 1) for k in range(rows)] if top > bottom else [bottom]
-        labels = [f"{10**value if self.log_axis else value:.4g}" for value in values]
-        widest = max(len(label) for label in labels)
-        plot.yticks(values, [label.rjust(max(widest, 5)) for label in labels])  # type: ignore[attr-defined]
+        labels = [render.number(10**value if self.log_axis else value) for value in values]
+        widest = max(map(len, labels))
+        plot.yticks(values, [label.rjust(widest) for label in labels])  # type: ignore[attr-defined]
 
 
 def _rich(color: str) -> str:

@@ -294,7 +294,7 @@ class VirtualTable(ScrollView, can_focus=True):
             start = (x if placed is None else placed.x) + len(text) - len(bare)
             segments += [Segment(" " * (start - x), line), Segment(bare, style)]
             x = start + cell_len(bare)
-        return Strip(segments).adjust_cell_length(width, line).simplify()
+        return Strip(segments).adjust_cell_length(width, line)
 
     def _style(self, part: str) -> Style:
         return self.get_component_rich_style(f"virtual-table--{part}", partial=True)
