@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands.options import VersionName
+from recsys_tui.commands.options import VersionName, pairs
 from recsys_tui.protocols import protocol_words
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
@@ -39,6 +39,10 @@ def evaluate(
     on: Annotated[
         Path | None, typer.Option("--on", help="A file of test ratings, none of them in the database.")
     ] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="ROLE=COLUMN", help="Columns of the file: user=…,item=…,rating=…,time=…"),
+    ] = None,
     how: Annotated[
         Literal["random", "per-user", "last", "temporal"] | None,
         typer.Option("--split", help="Hold rows out anew; refused where the version was trained on them."),
@@ -69,7 +73,7 @@ def evaluate(
         from recsys_tui.reports import check_report
 
         check_report(out)
-    found = _measured(session, name, on, (how, test, seed), metrics, sampled)
+    found = _measured(session, name, (on, mapping or []), (how, test, seed), metrics, sampled)
     if out is not None:
         from engine.services.report import report_document
         from recsys_tui.reports import write_report
@@ -108,7 +112,7 @@ def _show_segments(session: Session, segments: list[dict[str, Any]]) -> None:
 def _measured(
     session: Session,
     name: str,
-    on: Path | None,
+    outside: tuple[Path | None, list[str]],
     anew: tuple[str | None, float, int],
     metrics: list[str] | None,
     sampled: int,
@@ -121,7 +125,7 @@ def _measured(
     from engine.metrics import DEFAULT, by_name
     from store.errors import UsageRefused
 
-    service, how = session.services.evaluation, anew[0]
+    service, how, (on, mapping) = session.services.evaluation, anew[0], outside
     chosen = tuple(by_name(metrics or DEFAULT))
     if sampled:
         if on is not None or how is not None:
@@ -129,7 +133,7 @@ def _measured(
         session.say("figures of drawn candidates are higher than those of the whole catalogue: they do not compare")
         return service.report(name, metrics=chosen, negatives=sampled).plain()
     if on is not None:
-        rows, rejected = _test_rows(on)
+        rows, rejected = _test_rows(on, pairs(mapping, "--map"))
         found = service.report_on(name, rows, metrics=chosen).plain()
         if rejected:
             session.say(f"{rejected:,} rows of {on} cannot be used and were left out; `import --dry-run` says why")
@@ -221,7 +225,7 @@ def _definition(found: Any) -> dict[str, Any]:
     }
 
 
-def _test_rows(path: Path) -> tuple[list["OutsideRow"], int]:
+def _test_rows(path: Path, mapping: dict[str, str]) -> tuple[list["OutsideRow"], int]:
     """Return the ratings of a file and how many rows cannot be used; by way of a database that is thrown away."""
     import tempfile
 
@@ -232,7 +236,7 @@ def _test_rows(path: Path) -> tuple[list["OutsideRow"], int]:
 
     with tempfile.TemporaryDirectory() as folder:
         database = Database(Path(folder) / "test-rows.db")
-        rejected = import_source(database, str(path)).rejected
+        rejected = import_source(database, str(path), mapping=mapping or None).rejected
         stored = ratings.all_rows(database)
         rows = [OutsideRow(row.user, row.item, row.rating, row.at) for row in stored if row.rating is not None]
         return rows, rejected

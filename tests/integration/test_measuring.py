@@ -163,6 +163,14 @@ class TestLeaks:
         for name in ("ndcg@10", "rmse", "auc", "coverage"):
             assert found["metrics"][name]["value"] == pytest.approx(own["metrics"][name]["value"])
 
+    def test_columns_of_the_file_can_be_named(self, db, services, tmp_path):
+        path = tmp_path / "odd.csv"
+        lines = [f"{user};{item};{rating}" for user, item, rating, _ in held_out(services, "v2")]
+        path.write_text("\n".join(["wer;was;wie", *lines]))
+        assert "--map" in call(db, "evaluate", "v2", "--on", path, expect=4).err
+        found = call(db, "evaluate", "v2", "--on", path, "--map", "user=wer,item=was,rating=wie", "--json").json
+        assert found["protocol"]["test_rows"] == len(lines)
+
     def test_rows_of_unknown_users_and_rows_that_are_none_are_counted(self, db, services, tmp_path):
         own = held_out(services, "v2")
         path = write(tmp_path / "some.csv", [*own, ("nobody", own[0][1], 4, 0), ("", own[0][1], 4, 0), (own[0][0],)])
