@@ -15,6 +15,7 @@ import numpy as np
 
 from store import bulk, errors
 from store.database import Connection, Database
+from store.offers import count_in_offers, forget_in_offers
 from store.ratings import bump
 
 FORGOTTEN = "[forgotten]"
@@ -68,6 +69,7 @@ def holdings(database: Database, user: str, dense: int | None) -> dict[str, int]
             query = f"SELECT count(*) FROM {table} WHERE user = ?"
             found[_plain(table)] = db.execute(query, (user if by_text else dense,)).fetchone()[0]
         found["quarantine"] = len(_quarantined(db, user))
+        found["offered"] = count_in_offers(db, dense)
         found["texts"] = sum(1 for _ in _mentions(db, user))
     return found
 
@@ -93,6 +95,8 @@ def erase(database: Database, user: str, dense: int | None) -> None:
     with database.read() as db:
         db.execute("PRAGMA secure_delete = ON")
     with database.write() as db:
+        if dense is not None:
+            forget_in_offers(db, dense)
         db.executemany("DELETE FROM quarantine WHERE rowid = ?", [(number,) for number in _quarantined(db, user)])
         for table, by_text in _tables(db):
             if _plain(table) != "users":

@@ -15,6 +15,7 @@ from store import pages
 from store.database import Connection, Database
 from store.duplicates import Rule
 from store.importers.base import NO_TIME
+from store.offers import keep_offer
 from store.ratings import bump
 from store.scales import Acceptance, read_scale, shown, write_scale
 from store.spool import Rows
@@ -51,6 +52,7 @@ class Staged:
     users: NDArray[np.int64]  # distinct, ascending
     ratings: list[float]  # distinct
     image: NDArray[np.uint8]
+    rows: Rows
 
     @classmethod
     def of(cls, rows: Rows) -> "Staged":
@@ -60,7 +62,7 @@ class Staged:
         ends = [(int(users[row]), int(items[row])) for row in (0, -1)]
         image = pages.image(users, items, rows.ratings, rows.times)
         all_timed = bool((rows.times != NO_TIME).all())
-        return cls(len(rows), ends[0], ends[1], all_timed, distinct, np.unique(rows.ratings).tolist(), image)
+        return cls(len(rows), ends[0], ends[1], all_timed, distinct, np.unique(rows.ratings).tolist(), image, rows)
 
     @property
     def all_new(self) -> Counts:
@@ -151,10 +153,17 @@ def _merge(db: Connection, staged: Staged, import_id: int, rule: Rule) -> tuple[
         db.execute(f"INSERT OR IGNORE INTO ratings {new_rows}", (import_id,))
     if not counts.unchanged:
         return counts, runs(staged.users)
+    keep_offer(db, import_id, staged.rows, as_stored=_is_as_stored(db, staged, counts))
     if counts.unchanged == staged.n_rows:
         return counts, []
     users = db.execute(f"SELECT DISTINCT s.user FROM {_MATCHES} WHERE r.import = ?", (import_id,)).fetchall()
     return counts, runs(np.unique(np.array(users, np.int64)))
+
+
+def _is_as_stored(db: Connection, staged: Staged, counts: Counts) -> bool:
+    """Tell whether every row says what is stored already."""
+    same = f"SELECT count(*) FROM {_MATCHES} WHERE s.rating = r.rating AND (s.at = {NO_TIME} OR s.at IS r.at)"
+    return counts.unchanged == staged.n_rows and _one(db, same)[0] == staged.n_rows
 
 
 def _one(db: Connection, query: str, values: tuple[int, ...] = ()) -> tuple[int, ...]:

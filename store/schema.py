@@ -207,4 +207,14 @@ CREATE TABLE replaced_items (    -- what an import changed in the catalogue, so 
     genres TEXT NOT NULL,        -- JSON: names
     PRIMARY KEY (import, item)
 ) WITHOUT ROWID
+
+CREATE TABLE offered (           -- rows of imports that changed nothing: undoing an earlier import leaves them to these
+    import INTEGER NOT NULL,
+    first_user INTEGER NOT NULL,
+    last_user INTEGER NOT NULL,
+    n_rows INTEGER NOT NULL,
+    data BLOB NOT NULL           -- see store/offers.py
+)
+
+CREATE INDEX offered_by_import ON offered (import)
 """

@@ -3,7 +3,8 @@
 A pair's history is a chain: each import that changed it keeps in `replaced` what was there before. Undoing import n
 takes its link out: where n's value stands, the value before n returns; where a later import replaced it, that import's
 kept value becomes the one before n. Items of the catalogue have the same chain in `replaced_items`. A rating that a
-person has changed since by `rate` stays.
+person has changed since by `rate` stays. What later imports offered too is left to them (`store.reoffer`); only where
+they averaged (`--duplicates mean`) does the average stay as it was.
 """
 
 import json
@@ -16,6 +17,7 @@ from store.database import Connection, Database
 from store.imports import Import, get_import
 from store.processes import is_running
 from store.ratings import bump
+from store.reoffer import leave_to_later, remember_taken
 from store.scales import Acceptance, StoredScale, accepted, read_scale, shown, write_scale
 
 
@@ -30,8 +32,7 @@ class Undoing(NamedTuple):
         users, items: those it created and nobody else has rated since.
         titles: other items whose title, year or genres return to what they were.
         versions: names of versions that were trained on its ratings.
-        later: imports since that found some of their ratings stored already: what they have in common with this one
-            goes, and importing them again brings it back.
+        left: of the removed and restored ones, those that later imports had too, and that are theirs now.
     """
 
     import_id: int
@@ -42,7 +43,7 @@ class Undoing(NamedTuple):
     items: int
     titles: int
     versions: list[str]
-    later: list[int]
+    left: int
 
 
 class _Extent(NamedTuple):
@@ -57,6 +58,11 @@ class _Extent(NamedTuple):
 _MINE = "SELECT count(*) FROM ratings WHERE import = ?"
 _RETURNS = (
     "FROM replaced p CROSS JOIN ratings r ON r.user = p.user AND r.item = p.item WHERE p.import = ? AND r.import = ?"
+)
+_CREATED = (
+    "EXISTS (SELECT 1 FROM imports m WHERE (m.id = ? OR m.state = 'undone') "
+    "AND {1} > json_extract(m.footprint, '$.before.{0}') "
+    "AND {1} <= coalesce(json_extract(m.footprint, '$.after.{0}'), 9e18))"
 )
 _NEXT = (
     "(SELECT min(later.import) FROM replaced_items later WHERE later.item = replaced_items.item AND later.import > ?)"
@@ -103,22 +109,21 @@ def _undo(db: Connection, found: Import) -> Undoing:
     before, after = _extents(db, found)
     touched = db.execute("SELECT DISTINCT user FROM ratings WHERE import = ?", (number,)).fetchall()
     mine: int = db.execute(_MINE, (number,)).fetchone()[0]
+    remember_taken(db, number)
     restored = _take_out_ratings(db, number)
+    left = leave_to_later(db, number)
     titles = _take_out_titles(db, number, before, after)
-    users, items = _remove_unused(db, number, before, after)
+    users, items = _remove_unused(db, number)
     _put_scale_back(db, found, before, after)
     revision = bump(db)
     db.executemany("UPDATE users SET revision = ? WHERE id = ?", ((revision, user) for (user,) in touched))
     versions = _mark_versions(db, number, before, found)
-    later = db.execute("SELECT id FROM imports WHERE id > ? AND unchanged > 0 ORDER BY id", (number,)).fetchall()
     db.execute(
         "UPDATE imports SET state = 'undone', footprint = json_set(footprint, '$.undone_at', ?) WHERE id = ?",
         (time.time(), number),
     )
     kept = max(0, found.stored + found.updated - mine)
-    return Undoing(
-        number, mine - restored, restored, kept, users, items, titles, versions, [other for (other,) in later]
-    )
+    return Undoing(number, mine - restored, restored, kept, users, items, titles, versions, left)
 
 
 def _extents(db: Connection, found: Import) -> tuple[_Extent | None, _Extent | None]:
@@ -131,7 +136,13 @@ def _extents(db: Connection, found: Import) -> tuple[_Extent | None, _Extent | N
     # a killed import wrote no end: whatever came until the next one began
     row = db.execute("SELECT footprint FROM imports WHERE id > ? ORDER BY id LIMIT 1", (found.import_id,)).fetchone()
     following = json.loads(row[0]).get("before") if row else None
-    return before, _Extent(**following) if following else None
+    if following is None:
+        return before, None
+    db.execute(
+        "UPDATE imports SET footprint = json_set(footprint, '$.after', json(?)) WHERE id = ?",
+        (json.dumps(following), found.import_id),
+    )
+    return before, _Extent(**following)
 
 
 def _take_out_ratings(db: Connection, number: int) -> int:
@@ -175,34 +186,46 @@ def _take_out_titles(db: Connection, number: int, before: _Extent | None, after:
                 (created, title, year, genres, later, item),
             )
             continue
-        old = (None, None, "[]") if created else (title, year, genres)
-        db.execute("UPDATE items SET title = ?, year = ? WHERE id = ?", (*old[:2], item))
-        db.execute("DELETE FROM item_genres WHERE item = ?", (item,))
-        db.execute(
-            "INSERT INTO item_genres (item, genre) "
-            "SELECT ?, g.id FROM json_each(?) j JOIN genres g ON g.name = j.value",
-            (item, old[2]),
-        )
-        returned += not created
+        changed = _set_title(db, item, (None, None, "[]") if created else (title, year, genres))
+        returned += changed and not created
     return returned
 
 
-def _remove_unused(db: Connection, number: int, before: _Extent | None, after: _Extent | None) -> tuple[int, int]:
-    """Remove users, items and genres that the import created and nothing else uses; return users and items."""
-    last_user, last_item = (after.users, after.items) if after else (2**62, 2**62)
-    first_user, first_item = (before.users, before.items) if before else (2**62, 2**62)
+def _set_title(db: Connection, item: int, old: tuple[str | None, int | None, str]) -> bool:
+    """Give an item its former title, year and genres; return whether any of them was another one."""
+    row = db.execute("SELECT title, year FROM items WHERE id = ?", (item,)).fetchone()
+    query = "SELECT g.name FROM item_genres ig JOIN genres g ON g.id = ig.genre WHERE ig.item = ?"
+    genres = {name for (name,) in db.execute(query, (item,))}
+    if row is None or (tuple(row) == old[:2] and genres == set(json.loads(old[2]))):
+        return False
+    db.execute("UPDATE items SET title = ?, year = ? WHERE id = ?", (*old[:2], item))
+    db.execute("DELETE FROM item_genres WHERE item = ?", (item,))
+    db.execute(
+        "INSERT INTO item_genres (item, genre) SELECT ?, g.id FROM json_each(?) j JOIN genres g ON g.name = j.value",
+        (item, old[2]),
+    )
+    return True
+
+
+def _remove_unused(db: Connection, number: int) -> tuple[int, int]:
+    """Remove users, items and genres that this import or one undone before created and nothing else uses.
+
+    Returns:
+        How many users and items.
+    """
     users = db.execute(
-        "DELETE FROM users WHERE id > ? AND id <= ? AND NOT EXISTS (SELECT 1 FROM ratings r WHERE r.user = users.id)",
-        (first_user, last_user),
+        f"DELETE FROM users WHERE {_CREATED.format('users', 'users.id')} "
+        "AND NOT EXISTS (SELECT 1 FROM ratings r WHERE r.user = users.id)",
+        (number,),
     ).rowcount
     db.execute("DELETE FROM live_vectors WHERE user NOT IN (SELECT id FROM users)")
     unused = (
-        "SELECT i.id FROM items i WHERE (i.id > ? AND i.id <= ? OR i.id IN "
+        f"SELECT i.id FROM items i WHERE ({_CREATED.format('items', 'i.id')} OR i.id IN "
         "(SELECT item FROM replaced_items WHERE import = ? AND created)) "
         "AND i.id NOT IN (SELECT DISTINCT item FROM ratings) "
         "AND NOT EXISTS (SELECT 1 FROM replaced_items o WHERE o.item = i.id AND o.import <> ?)"
     )
-    dropped = db.execute(unused, (first_item, last_item, number, number)).fetchall()
+    dropped = db.execute(unused, (number, number, number)).fetchall()
     db.executemany("DELETE FROM item_genres WHERE item = ?", dropped)
     db.executemany("DELETE FROM items WHERE id = ?", dropped)
     db.execute("DELETE FROM replaced_items WHERE import = ?", (number,))
@@ -217,8 +240,8 @@ def _put_scale_back(db: Connection, found: Import, before: _Extent | None, after
     current = read_scale(db)
     if not values or (before is not None and after is not None and after.revision == now):
         db.execute("DELETE FROM meta WHERE key LIKE 'scale#_%' ESCAPE '#'")
-        if before is not None and before.scale is not None:
-            *ends, stated = before.scale
+        *ends, stated = (before.scale if before is not None else None) or [None, False]
+        if stated or (values and ends != [None]):
             write_scale(db, Acceptance(StoredScale(*ends), bool(stated)))
     elif current is not None and not current.stated and found.stored + found.updated:
         taken = Acceptance(accepted(current), stated=False)

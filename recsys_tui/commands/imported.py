@@ -156,8 +156,8 @@ def _undone_for_people(found: Any) -> dict[str, Any]:
     shown: dict[str, Any] = {name: f"{getattr(found, key):,} ratings" for key, name in names.items()}
     shown |= counts(found._asdict(), ("users", "items", "titles"))
     shown["versions trained on it"] = ", ".join(found.versions) or "none"
-    if found.later:
-        shown["in common with later imports"] = f"goes too; import again: {', '.join(map(str, found.later))}"
+    if found.left:
+        shown["left to later imports"] = f"{found.left:,} ratings that they had too"
     return shown
 
 

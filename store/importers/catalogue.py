@@ -14,8 +14,8 @@ _IN_ONE_TRANSACTION = 5_000
 def store_titles(database: Database, titles: Iterable[Title], import_id: int | None = None) -> int:
     """Store what a source knows of items and return how many it told of; what is equal already is not written again.
 
-    A missing title or year leaves the stored one; genres, where the source has any, replace the stored ones. What an
-    import changes is kept in `replaced_items`, so that it can be undone.
+    A missing title or year leaves the stored one; genres, where the source has any, replace the stored ones. How items
+    were before an import told of them is kept in `replaced_items`, so that it can be undone.
     """
     rest: Iterator[Title] = iter(titles)
     total = 0
@@ -26,7 +26,7 @@ def store_titles(database: Database, titles: Iterable[Title], import_id: int | N
             before = _known(db, list(told))
             changed = [title for title in told.values() if _differs(title, before.get(title.item))]
             if import_id is not None:
-                _keep(db, import_id, [before[title.item] for title in changed if title.item in before])
+                _keep(db, import_id, list(before.values()))  # also what it only confirms
             _store(db, {title.item: title for title in changed})
             if import_id is not None:
                 created = [title.item for title in changed if title.item not in before]

@@ -117,6 +117,23 @@ def test_it_is_undone_once_and_must_exist(database, tmp_path):
         foresee_undo(database, 7)
 
 
+def test_what_a_later_import_had_too_is_left_to_it(database, tmp_path):
+    first = bring(database, tmp_path, "1", FIRST, TITLES)
+    bring(database, tmp_path, "2", FIRST + "e,1,4,100\n")
+    third = bring(database, tmp_path, "3", FIRST, TITLES)
+    before, catalogue = stored(database), content(database)[1]
+    done = undo_import(database, first)
+    assert (done.removed, done.left) == (3, 3)
+    assert (stored(database), content(database)[1]) == (before, catalogue)
+    with database.read() as db:
+        assert {number for (number,) in db.execute("SELECT import FROM ratings")} == {2}
+    undo_import(database, 2)
+    assert set(stored(database)) == {("a", "1"), ("a", "2"), ("b", "1")}
+    assert content(database)[1] == catalogue
+    undo_import(database, third)
+    assert content(database) == ({}, [], [], [], [])
+
+
 def test_a_running_import_is_left_alone(database, tmp_path):
     number = bring(database, tmp_path, "1", FIRST)
     with database.write() as db:
@@ -126,21 +143,16 @@ def test_a_running_import_is_left_alone(database, tmp_path):
 
 
 pairs = st.tuples(st.sampled_from("abc"), st.sampled_from("123"))
-imports = st.lists(
-    st.dictionaries(pairs, st.sampled_from(["1", "2.5", "4"]), min_size=1, max_size=5), min_size=1, max_size=4
-)
+rows = st.tuples(st.sampled_from(["1", "2.5", "4"]), st.sampled_from(["", "1000", "2000", "3000"]))
+imports = st.lists(st.dictionaries(pairs, rows, min_size=1, max_size=5), min_size=1, max_size=4)
 
 
 # Feature: ml-enhancement, Property: undoing an import leaves what the others leave
 @given(imports, st.data())
 @settings(max_examples=100)
 def test_undoing_any_of_several_leaves_what_the_others_would_have_left(found, data):
-    """Each import rates with a later time, so that none finds its rating stored already."""
     number = data.draw(st.integers(0, len(found) - 1))
-    texts = [
-        "".join(f"{user},{item},{rating},{1000 * k}\n" for (user, item), rating in part.items())
-        for k, part in enumerate(found, 1)
-    ]
+    texts = ["".join(f"{user},{item},{rating},{at}\n" for (user, item), (rating, at) in part.items()) for part in found]
     contents = []
     with tempfile.TemporaryDirectory() as folder:
         for name, chosen in (("all", texts), ("without", [t for k, t in enumerate(texts) if k != number])):
