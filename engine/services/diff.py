@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,6 +48,7 @@ class Changes:
         second: the version that they change to.
         n: length of the lists.
         examples: how many of the users whose lists change most are kept.
+        progress: called with the number of users so far, some hundred at a time.
 
     Raises:
         NotFound: no such version.
@@ -55,7 +56,16 @@ class Changes:
         Damaged: the files of a version are not what was written.
     """
 
-    def __init__(self, services: "Services", first: str, second: str, *, n: int = 10, examples: int = 5) -> None:
+    def __init__(
+        self,
+        services: "Services",
+        first: str,
+        second: str,
+        *,
+        n: int = 10,
+        examples: int = 5,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
         found = [services.registry.resolve(name) for name in (first, second)]
         if found[0].id == found[1].id:
             raise UsageRefused(
@@ -63,7 +73,7 @@ class Changes:
             )
         self._services = services
         self._snapshots = [snapshot_of(services, version) for version in found]
-        self._n, self._kept = n, examples
+        self._n, self._kept, self._progress = n, examples, progress
         before, after = (snapshot.model.facts.items for snapshot in self._snapshots)
         self._common = translation(after, before).astype(np.int64)  # (items of the second,)
         new = self._common < 0
@@ -145,6 +155,7 @@ class Changes:
             after = np.where(after >= 0, self._common[after], -1)
             overlap, likeness = overlaps(before, after), rank_biased(before, after)
             self._count(users, before, after, overlap, likeness)
+            self._progress(self._users)
             yield users, before, after, overlap, likeness
 
     def _lists(self, snapshot: "Snapshot", users: list[str]) -> NDArray[np.int64]:

@@ -100,14 +100,18 @@ def diff(
     """
     from engine.services.diff import DIFF_COLUMNS, Changes
     from recsys_tui.exports import check_target, write_rows
+    from recsys_tui.progress import Line
 
     if out is not None:
         check_target(out)
-    changes = Changes(session.services, first, second, n=number, examples=examples)
+    line = Line(session)
+    tell = (lambda users: line.show(f"  {users:,} users")) if session.on_terminal else (lambda _: None)
+    changes = Changes(session.services, first, second, n=number, examples=examples, progress=tell)
     if out is None:
         changes.drain()
     else:
         write_rows(out, changes.rows(), DIFF_COLUMNS)
+    line.end()
     found = changes.summary()
     facts = found | ({"out": str(out)} if out is not None else {})
     session.document(facts, title=f"{found['first']} to {found['second']}", shown=_in_short(facts))
