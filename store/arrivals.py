@@ -52,6 +52,18 @@ def late_items(database: Database, user: str, revision: int) -> set[str]:
     return {item for (item,) in rows}
 
 
+def late_raters(database: Database, item_id: int, revision: int, *, limit: int) -> list[tuple[str, float]]:
+    """Return (user, rating) of those who rated an item after a revision, at most the latest `limit`."""
+    with database.read() as db:
+        found: list[tuple[str, float]] = db.execute(
+            "SELECT u.user, r.rating FROM ratings r CROSS JOIN users u ON u.id = r.user "
+            f"WHERE r.item = :item AND u.revision > :revision AND {_IS_LATE} "
+            "ORDER BY u.revision DESC, u.id LIMIT :limit",
+            {"item": item_id, "revision": revision, "limit": limit},
+        ).fetchall()
+    return found
+
+
 def kept_gap(database: Database) -> dict[str, Any] | None:
     """Return what `keep_gap` was given last, or None."""
     with database.read() as db:
@@ -69,8 +81,10 @@ def keep_gap(database: Database, gap: dict[str, Any]) -> None:
         db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('retrain_gap', ?)", (json.dumps(gap),))
 
 
-_LATE = """
+_IS_LATE = """(-r.import > :revision OR r.import IN (
+    SELECT id FROM imports WHERE coalesce(json_extract(footprint, '$.before.revision'), -1) >= :revision))"""
+
+_LATE = f"""
 FROM users u CROSS JOIN ratings r ON r.user = u.id CROSS JOIN items i ON i.id = r.item
-WHERE u.revision > :revision AND (-r.import > :revision OR r.import IN (
-    SELECT id FROM imports WHERE coalesce(json_extract(footprint, '$.before.revision'), -1) >= :revision))
+WHERE u.revision > :revision AND {_IS_LATE}
 """

@@ -127,14 +127,3 @@ def everybody(database: Database, item_id: int) -> Crowd:
     """Return how many have rated an item and their mean."""
     with database.read() as db:
         return Crowd(*db.execute("SELECT count(*), avg(rating) FROM ratings WHERE item = ?", (item_id,)).fetchone())
-
-
-def latest_raters(database: Database, item_id: int, *, limit: int) -> list[tuple[str, float]]:
-    """Return (user, rating) of those who rated an item, the latest first, at most `limit`."""
-    with database.read() as db:
-        found: list[tuple[str, float]] = db.execute(
-            "SELECT u.user, r.rating FROM ratings r JOIN users u ON u.id = r.user WHERE r.item = ? "
-            "ORDER BY r.at DESC, r.user LIMIT ?",
-            (item_id, limit),
-        ).fetchall()
-    return found

@@ -58,8 +58,17 @@ class FoldsIn(Protocol):
 class RefitsItems(Protocol):
     """A model in which one item can follow its ratings, all users fixed."""
 
-    def refitted(self, item: int, vectors: NDArray[np.float32], ratings: NDArray[np.floating[Any]]) -> "Model":
-        """Return a copy of the model with this item brought up to date by ratings (k,) of users with vectors (k, d)."""
+    def refitted(
+        self,
+        item: int,
+        vectors: NDArray[np.float32],
+        ratings: NDArray[np.floating[Any]],
+        trained: Any = None,
+    ) -> "Model":
+        """Return a copy of the model with this item brought up to date by ratings (k,) of users with vectors (k, d).
+
+        The item starts from what it is in `trained`, a model of the same kind, or here.
+        """
         ...
 
 

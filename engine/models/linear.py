@@ -100,7 +100,13 @@ class LinearModel(Model):
             amounts += self.implied[items].astype(np.float64) @ (self.ridge[:, None] * towards) / len(items) ** 0.5
         return Contributions.additive(self.offsets[targets], items, amounts)
 
-    def refitted(self, item: int, vectors: NDArray[np.float32], ratings: NDArray[np.floating[Any]]) -> Self:
+    def refitted(
+        self,
+        item: int,
+        vectors: NDArray[np.float32],
+        ratings: NDArray[np.floating[Any]],
+        trained: Self | None = None,
+    ) -> Self:
         """Return a copy in which one item follows its ratings, the users held fixed; a few ratings move it little.
 
         (o, z) minimize Σ_u (r_u - o - v_u[0] - z · v_u[1:])² + ridge · ((o, z) - (o, z) as trained)².
@@ -108,16 +114,18 @@ class LinearModel(Model):
         Args:
             item: dense index.
             vectors: (k, d), of the users who rated it.
-            ratings: (k,), theirs.
+            ratings: (k,), theirs; without any the item is as trained.
+            trained: where the item is as trained, if it has followed ratings here before.
         """
+        start = trained or self
         known = np.concatenate([np.ones((len(vectors), 1)), vectors[:, 1:]], axis=1).astype(np.float64)  # (k, d)
-        present = np.concatenate([[self.offsets[item]], self.design[item, 1:]]).astype(np.float64)  # (d,)
+        present = np.concatenate([[start.offsets[item]], start.design[item, 1:]]).astype(np.float64)  # (d,)
         error = np.asarray(ratings, np.float64) - vectors[:, 0] - known @ present
         step = np.linalg.solve(known.T @ known + np.diag(self.ridge), known.T @ error)
         other = copy(self)
         other.offsets, other.design = self.offsets.copy(), self.design.copy()
-        other.offsets[item] += step[0]
-        other.design[item, 1:] += step[1:]
+        other.offsets[item] = present[0] + step[0]
+        other.design[item, 1:] = present[1:] + step[1:]
         return other
 
     def item_vectors(self) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.models.base import FoldsIn
+from engine.services.items import as_trained
 from engine.services.manager import MLModelManager, Snapshot
 from store import errors, ratings
 from store.catalog import item_texts
@@ -48,7 +49,7 @@ class Folding:
         try:
             active = self._registry.active()
             if self._snapshot is None or self._snapshot.version.id != active:
-                self._snapshot = self._manager.snapshot()
+                self._snapshot = as_trained(self._manager.snapshot())  # kept vectors are of no process's own items
         except errors.NotFound:
             self._snapshot = None  # no version is active yet: nothing to bring up to date
         except Exception:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.models.base import FoldsIn, Model, Vector
 from engine.services.cache import ByteCache
+from engine.services.items import as_trained
 from engine.services.manager import Snapshot
 from engine.services.memory import Memory, Moment
 from store import catalog, ratings, vectors
@@ -102,18 +103,18 @@ class Ladder:
         prefer: Sequence[str],
     ) -> tuple[str, Model, Vector]:
         """Return rung, scoring model and vector for a history that the model knows."""
-        model = snapshot.model
+        model, trained = snapshot.model, as_trained(snapshot) is snapshot
         index = model.facts.users.index(user) if key else None
         trained_on = int(model.facts.user_counts[index]) if index is not None else 0
         unchanged = key is not None and key[1] <= snapshot.version.training_data.get("revision", 0)
         if (
             index is not None
             and trained_on
-            and (not isinstance(model, FoldsIn) or (unchanged and trained_on == len(items)))
+            and (not isinstance(model, FoldsIn) or (trained and unchanged and trained_on == len(items)))
         ):
             return STORED, model, model.user_vector(index)
         if key is not None and len(items) and isinstance(model, FoldsIn):
-            live = vectors.get(self._database, snapshot.version.id, key[0], key[1])
+            live = vectors.get(self._database, snapshot.version.id, *key) if trained else None
             try:
                 return FOLD_IN, model, live if live is not None else model.fold_in(items, given)
             except (ArithmeticError, ValueError):  # LinAlgError among them

@@ -1,22 +1,19 @@
 """`RealtimeLearner`: a rating is durable first, then folded into the user's vector; the next list reflects it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from engine.models.base import FoldsIn, RefitsItems
+from engine.models.base import FoldsIn
 from engine.services.folding import Folding, folded, history
 from engine.services.group_commit import GroupCommit
-from store import catalog, evidence, vectors
+from engine.services.items import MOST_WAITING, ItemQueue, as_trained, refit
+from store import catalog, vectors
 from store import errors as store_errors
 from store.writes import Entry, Put
 
 if TYPE_CHECKING:
     from engine.services import Services
-
-_RATERS = 10_000  # of an item that is brought up to date: the latest ones
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,7 @@ class RealtimeLearner:
         self._database = services.database
         self._folding = Folding(services.database, services.registry, services.manager)
         self._commits = GroupCommit(services.database, self._folding)
+        self._items: ItemQueue | None = None
 
     @property
     def failures(self) -> int:
@@ -74,7 +72,7 @@ class RealtimeLearner:
             DataRefused: the value is outside the scale or between its steps.
             Busy, NoSpace: nothing is stored.
         """
-        return self._commits.submit([Entry(user, item, value, None if at is None else int(at))])[0]
+        return self._submit([Entry(user, item, value, None if at is None else int(at))])[0]
 
     def rate(self, user: str, item: str, value: float, *, now: float | None = None) -> Rated:
         """Store a rating, fold it in, and say what it changed; errors as in `record`."""
@@ -99,7 +97,7 @@ class RealtimeLearner:
             NotFound, DataRefused: as in `record`; nothing is stored.
         """
         if updates:
-            self._commits.submit([Entry(*update) for update in updates])
+            self._submit([Entry(*update) for update in updates])
             self.flush()
         return len(updates)
 
@@ -112,7 +110,7 @@ class RealtimeLearner:
 
         Two processes at once lose nothing: each computes from a history and its revision, and the newer revision stays.
         """
-        snapshot = self._services.manager.snapshot(version)
+        snapshot = as_trained(self._services.manager.snapshot(version))
         if not isinstance(snapshot.model, FoldsIn):
             return False
         with self._database.write():  # revision and history belong together
@@ -124,27 +122,27 @@ class RealtimeLearner:
         return True
 
     def update_movie_embedding(self, item: str, *, version: str = "active") -> bool:
-        """Bring an item up to date with its latest ratings, in this process; False where the model cannot.
+        """Let an item follow the ratings that came in after the training, in this process; False where there are none.
 
-        The users who rated it keep their vectors. A later training replaces all of it.
+        Users and other processes keep what they have. A later training replaces all of it.
 
         Raises:
             NotFound: the item is not in the catalogue.
         """
-        snapshot = self._services.manager.snapshot(version)
-        found, model = catalog.need_item(self._database, item), snapshot.model
-        position = snapshot.position(found.id, found.item)
-        if position < 0 or not isinstance(model, RefitsItems):
-            return False
-        raters = evidence.latest_raters(self._database, found.id, limit=_RATERS)
-        known = [(model.facts.users.index(user), rating) for user, rating in raters]
-        trained = [(index, rating) for index, rating in known if index is not None and model.facts.user_counts[index]]
-        if not trained:
-            return False
-        own = np.stack([model.user_vector(index) for index, _ in trained])
-        given = np.array([rating for _, rating in trained], np.float32)
-        self._services.manager.put_in_place(replace(snapshot, model=model.refitted(position, own, given)))
-        return True
+        return bool(refit(self._services, [item], version=version))
+
+    def follow_items(self, *, most: int = MOST_WAITING) -> ItemQueue:
+        """Let items follow their ratings from now on, by a bounded queue: for a process that goes on serving."""
+        self._items = ItemQueue(lambda items: refit(self._services, items), most=most)
+        return self._items
+
+    def _submit(self, entries: list[Entry]) -> list[Put]:
+        puts = self._commits.submit(entries)
+        if self._items is not None:
+            for entry, put in zip(entries, puts, strict=True):
+                if put.state != "unchanged":
+                    self._items.offer(entry.item)
+        return puts
 
     def _after(
         self, user: str, item: str, value: float | None, previous: float | None, before: list[str] | None
