@@ -93,7 +93,7 @@ class Ensemble(ServedEnsemble):
         """Train one member an epoch, each without the validation rows, weighing them anew; then put the final ones in.
 
         Members that are not given are trained once more on all rows, one an epoch. Losses are RMSE of the ensemble in
-        rating units, or 1 - NDCG of the whole list where no member predicts ratings.
+        rating units, or 1 - NDCG where no member predicts ratings.
 
         Raises:
             SettingRefused: fewer than two members.

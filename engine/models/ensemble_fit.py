@@ -13,7 +13,9 @@ from engine.splits import split, validation
 _SHARE = 0.1
 _MATRIX = 2**25  # numbers of a member's score matrix that are kept
 _USERS = (200, 2000)  # at least and at most, whose rankings are looked at
-_ITEMS = 5  # held-out items of a user that are looked at
+_ITEMS = 30  # held-out items of a user that are looked at
+_SEVERAL = 3  # of a user, on average: then ten places tell enough
+_PLACES = (10, 50)  # of the list that are looked at with several held-out items a user, and with few
 _RATINGS = 200_000  # held-out rows that ratings are stacked on
 
 
@@ -90,7 +92,7 @@ class Validation:
         return stacked, blended(self._scores, self._wanted)
 
     def ndcg(self, blend: Table) -> float:
-        """Return the NDCG of the whole list with these weights."""
+        """Return the NDCG with these weights."""
         return self._wanted.gain(self._mixed(blend))
 
     def _mixed(self, blend: Table) -> NDArray[np.float32]:
@@ -111,7 +113,8 @@ def _wanted(learned: Interactions, held_out: Interactions, users: NDArray[np.int
     seen[rows[rows >= 0], learned.item_index[rows >= 0]] = True
     wanted_rows, items = place[held_out.user_index[chosen]], held_out.item_index[chosen]
     seen[wanted_rows, items] = False
-    return Wanted(wanted_rows, items, seen)
+    few = len(items) < _SEVERAL * len(users)
+    return Wanted(wanted_rows, items, seen, _PLACES[few])
 
 
 def _some(n: int, most: int) -> NDArray[np.bool_]:

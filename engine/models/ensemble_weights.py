@@ -109,18 +109,20 @@ class Wanted:
         rows: int (p,), which row of the score matrices, ascending.
         items: int (p,), the held-out items.
         seen: bool (U, n_items), items that cannot be recommended.
+        places: of the list that are looked at; what comes later is worth nothing.
     """
 
     rows: NDArray[np.integer[Any]]
     items: NDArray[np.integer[Any]]
     seen: NDArray[np.bool_]
+    places: int = 10
 
     def gain(self, scores: NDArray[np.float32]) -> float:
-        """Return the mean over users of NDCG of the whole list, which is less noisy than that of ten places."""
+        """Return the mean over users of NDCG."""
         return float(self.gains(scores).mean())
 
     def gains(self, scores: NDArray[np.float32]) -> Table:
-        """Return the NDCG of the whole list of each user with held-out items; of equal scores half come before."""
+        """Return the NDCG of each user with held-out items; of equal scores half come before."""
         ranked = np.where(self.seen, np.float32(-np.inf), scores)
         above = np.empty(len(self.rows))
         step = max(1, _AT_ONCE // ranked.shape[1])
@@ -131,9 +133,10 @@ class Wanted:
             before, upto = (np.count_nonzero(one, axis=1) for one in (others > mine[:, None], others >= mine[:, None]))
             above[span] = (before + upto - 1) / 2
         users = len(self.seen)
-        found = np.bincount(self.rows, 1 / np.log2(above + 2.0), users)
+        found = np.bincount(self.rows, (above < self.places) / np.log2(above + 2.0), users)
         counts = np.bincount(self.rows, minlength=users)
-        best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(counts.max(initial=1)) + 2.0))])[counts]
+        most = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(self.places) + 2.0))])
+        best = most[np.minimum(counts, self.places)]
         gains: Table = found[counts > 0] / best[counts > 0]
         return gains
 
@@ -142,7 +145,7 @@ def blended(scores: list[NDArray[np.float32]], wanted: Wanted) -> Table:
     """Return the weights (m,) of standardized scores, summing to one, that rank the held-out items best.
 
     Greedy selection with replacement: begin with the best member, add the one that helps most, as long as one helps. A
-    member that has no part yet must help by more than the standard error, users being drawn by chance.
+    member that has no part yet must help by more than half the standard error, users being drawn by chance.
 
     Args:
         scores: (U, n_items) of each member.
@@ -168,4 +171,4 @@ def blended(scores: list[NDArray[np.float32]], wanted: Wanted) -> Table:
 
 def _doubt(differences: Table, *, new: bool) -> float:
     """Return how much of a mean difference could be chance, for a member that has no part yet."""
-    return float(differences.std() / max(len(differences), 1) ** 0.5) if new else 0.0
+    return float(0.5 * differences.std() / max(len(differences), 1) ** 0.5) if new else 0.0

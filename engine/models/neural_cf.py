@@ -56,11 +56,11 @@ class NeuralCFConfig(Config):
     dropout: float = setting(0.5, "Share of hidden units left out at random while training.", low=0.0, high=0.9)
     learning_rate: float = setting(0.003, "Step of Adam at the start; it falls to a fiftieth.", low=1e-6, high=1.0)
     weight_decay: float = setting(0.01, "How much the squares of vectors cost.", low=0.0, high=100.0)
-    batch_size: int = setting(1024, "Ratings a step; fewer where there are few ratings.", low=1, high=2**20)
+    batch_size: int = setting(0, "Ratings a step; 0 chooses by the number of ratings.", low=0, high=2**20)
     epochs: int = setting(20, "Passes over the ratings.", low=1, high=10_000)
     loss: str = setting("softmax", "Of the ranking head, over an item and its negatives.", choices=("softmax", "bce"))
     negatives: int = setting(
-        512, "Items that the user has not rated, drawn for each group of up to 32 of their ratings.", low=1, high=10_000
+        512, "Items that the user has not rated, drawn for each group of up to 64 of their ratings.", low=1, high=10_000
     )
     pretrain: int = setting(0, "Epochs in which the halves of neumf are trained alone, before both.", low=0, high=1000)
     early_stopping: bool = setting(
@@ -160,7 +160,7 @@ class NeuralCF(ServedNeural):
         variants = {"ratings": config.variant, "ranking": config.ranking_variant}
         halves: int = sum(2 if variants[name] == "neumf" else 1 for name in self._names())
         tables: int = (n_users + n_items) * (1 + halves * config.embedding_dim)
-        pairs: int = config.batch_size * (1 + config.negatives // 32)
+        pairs: int = (config.batch_size or 16_384) * (1 + config.negatives // 64)
         batch: int = pairs * (2 * config.embedding_dim + 4 * sum(config.hidden_layers))
         return _TORCH + 90 * n_ratings + 4 * 8 * tables + 4 * 6 * batch
 

@@ -27,7 +27,8 @@ _LONGEST = 5.0  # of the gradient of all parameters together; a longer one is cu
 _WARM = 100  # steps in which the learning rate rises to what was asked for
 _LAST_RATE = 0.02  # share of it that is left in the end, after half a cosine
 _SPARSE_FROM = 8  # a table with so many times the rows of a batch gets gradients of the touched rows alone
-_LEAST_STEPS = 24  # of an epoch on few ratings, whatever the batch size
+_A_ROOT, _LARGEST = 4.0, 16_384  # a batch that is not wished for is so many times the root of the number of ratings
+_LEAST_STEPS = 24  # of an epoch then
 _MOMENTS = (0.9, 0.99)
 _CHECKED = 256  # rows a batch where nothing is learned
 
@@ -52,7 +53,9 @@ class Head:
     def __init__(self, shape: Shape, options: Options, rows: Rows, seed: list[int]) -> None:
         """Make the network; equal seeds make equal ones."""
         self.options, self.rows, self._seed = options, rows, seed
-        self.batch = max(1, min(options.batch_size, -(-len(rows.users) // _LEAST_STEPS)))
+        n = len(rows.users)
+        wished = options.batch_size or min(round(_A_ROOT * n**0.5), _LARGEST, -(-n // _LEAST_STEPS))
+        self.batch = max(1, min(wished, n))
         self._unit = GROUP if rows.negatives else 1
         pairs = max(1, self.batch // self._unit) * (self._unit + (options.negatives if rows.negatives else 0))
         sparse = (shape.n_users > _SPARSE_FROM * self.batch, shape.n_items > _SPARSE_FROM * pairs)

@@ -70,11 +70,12 @@ def run_auto(
         return Choice(best.name, f"{best.name} is the only one")
     yield Progress("stage", {"stage": "ensemble"})
     members = ",".join(version.name for version in made)
+    left = max(1.0, request.time_limit - (time.monotonic() - began)) if request.time_limit else 0.0
     one = replace(
         request,
         model="ensemble",
         settings={"members": members},
-        time_limit=0.0,
+        time_limit=left,
         activate=False,
         better_by="",
         guards=[],

@@ -122,5 +122,9 @@ def _recipe(services: "Services", version: ModelVersion, train: Interactions) ->
             f"{train.scale.high:g}",
             hint=f"train {version.model_type} again",
         )
-    digest = version.files[ARRAYS].sha256
-    return Recipe(version.name, version.model_type, dict(version.hyperparameters), model, digest)
+    settings = dict(version.hyperparameters)
+    if (
+        0 < model.epochs_done < settings.get("epochs", 0)
+    ):  # it stopped early, and so does what the weights are found with
+        settings["epochs"] = model.epochs_done
+    return Recipe(version.name, version.model_type, settings, model, version.files[ARRAYS].sha256)

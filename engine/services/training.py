@@ -91,16 +91,10 @@ class TrainingService:
         return self._services.evaluation.generate_report(version)
 
     def retrain_all_models(self, **options: Any) -> dict[str, str]:
-        """Train every model of the table, one after the other; return version or reason of failure by model."""
-        from engine.models import MODELS
+        """Train every model of the table, side by side where that is possible; return version or failure by model."""
+        from engine.services.retrain import retrain_all
 
-        outcome: dict[str, str] = {}
-        for name in MODELS:
-            try:
-                outcome[name] = self.train_model(name, **options)
-            except (TrainingFailed, DataTooSmall) as error:
-                outcome[name] = f"failed: {error}"
-        return outcome
+        return retrain_all(self._services, options)
 
     def run(
         self, request: TrainingRequest, *, checkpoints: Checkpoints | None = None, job: int | None = None

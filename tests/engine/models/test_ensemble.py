@@ -102,6 +102,8 @@ def test_the_gain_by_hand():
     first = 1 / np.log2(3)  # second of the unseen
     second = (1 + 1 / np.log2(5)) / (1 + 1 / np.log2(3))  # first and last of four
     assert wanted.gain(scores) == pytest.approx((first + second) / 2)
+    short = Wanted(wanted.rows, wanted.items, seen, places=1)
+    assert short.gain(scores) == pytest.approx((0 + 1) / 2)
 
 
 def test_equal_scores_are_worth_the_middle_of_their_places():

@@ -339,7 +339,7 @@ def test_cuda_learns_as_well_as_the_cpu(data):
         ({"hidden_layers": "wide"}, "hidden_layers"),
         ({"hidden_layers": ""}, "hidden_layers"),
         ({"dropout": 1.0}, "dropout"),
-        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": -1}, "batch_size"),
         ({"variant": "lstm"}, "variant"),
         ({"pretrain": 3, "variant": "gmf"}, "pretrain"),
         ({"device": "tpu"}, "device"),
