@@ -49,7 +49,7 @@ def trail(database: Database, version: int | None = None) -> list[Change]:
             (version,),
         ).fetchall()
     with decoding(database.path):
-        return [Change(*row[:6], json.loads(row[6])) for row in rows]
+        return [Change._make((*row[:6], json.loads(row[6]))) for row in rows]
 
 
 def standing(database: Database) -> list[int]:

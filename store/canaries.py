@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from store import audit, errors, names
-from store.database import Connection, Database, decoding
+from store.database import Database, decoding
 
 _COLUMNS = "id, version, base, share, guards, revision, began_at, ended_at, outcome"
 
@@ -95,7 +95,7 @@ def begin(
 def end(
     database: Database, outcome: str, *, who: str, why: str, figures: Mapping[str, Any], at: float
 ) -> Canary | None:
-    """Serve everybody from the active version again; return the canary that was ended, None where none ran."""
+    """End the trial that runs, by one of the outcomes of `Canary`; return what it was, None where none ran."""
     with database.write() as db:
         found = running(database)
         if found is not None:
@@ -103,15 +103,6 @@ def end(
             change = audit.Change(found.version, found.base, at, who, "canary-end", why, dict(figures))
             audit.record(db, change)
     return found
-
-
-def finish(db: Connection, at: float, *, promoted: int) -> None:
-    """End the canary that runs because a version was activated, inside the transaction of that activation."""
-    db.execute(
-        "UPDATE canaries SET ended_at = ?, outcome = CASE version WHEN ? THEN 'promoted' ELSE 'replaced' END "
-        "WHERE ended_at IS NULL",
-        (at, promoted),
-    )
 
 
 def _canary(database: Database, row: tuple[object, ...]) -> Canary:

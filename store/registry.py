@@ -122,9 +122,12 @@ class Registry:
                 raise errors.Busy(
                     f"v{serving} was activated at the same moment", hint=f"v{serving} stays active; look, then repeat"
                 )
-            canaries.finish(db, change.at, promoted=change.version)
             if serving == change.version:
                 return
+            tried = canaries.running(self.database)
+            if tried is not None:
+                outcome = "promoted" if tried.version == change.version else "replaced"
+                canaries.end(self.database, outcome, who=change.who, why=outcome, figures={}, at=change.at)
             db.execute("UPDATE versions SET state = 'retired' WHERE state = 'active'")
             made = db.execute("UPDATE versions SET state = 'active' WHERE id = ?", (change.version,))
             if made.rowcount != 1:

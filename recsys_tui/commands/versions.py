@@ -49,7 +49,12 @@ def list_versions(session: Session) -> None:
         Column("label", grows=True),
         Column("bytes", "size", show=render.size, spare=True),
     ]
-    rows = [version_facts(version) for version in session.services.registry.versions()]
+    services = session.services
+    rows = [version_facts(version) | {"canary": None} for version in services.registry.versions()]
+    if (canary := services.memory.canary()) is not None:
+        columns.insert(3, Column("canary", "of users", digits=2))
+        for row in rows:
+            row["canary"] = canary.share if row["version"] == f"v{canary.version}" else None
     if session.format in {"auto", "table", "csv", "tsv"}:
         rows = [row | row["metrics"] for row in rows]
     session.rows(rows, columns, empty="no versions yet: recsys-tui train mf --activate")

@@ -139,6 +139,7 @@ class TestCanary:
         begun = call(db, "models", "activate", "v3", "--canary", "40%", "--guard", "rmse:+1%", "--json").json
         assert (begun["version"], begun["active"]) == ("v3", "v1")
         assert (begun["canary"]["share"], begun["canary"]["outcome"]) == (0.4, "running")
+        assert [one["canary"] for one in call(db, "models", "list", "--json").json] == [0.4, None, None]
         users = [str(number) for number in range(1, 31)]
         served = {user: call(db, "recommend", user, "-n", "1", "--json").json["version"] for user in users}
         assert set(served.values()) == {"v1", "v3"}

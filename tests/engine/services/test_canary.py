@@ -109,8 +109,11 @@ class TestServing:
 
     def test_another_activation_replaces_it(self, services, poor):
         services.canary.begin(services.registry.get(2), 0.3, (), who="ann")
+        services.registry.activate(1, who="ann")  # which serves already
+        assert running(services.database) is not None
         services.registry.activate(poor.id, who="ann")
         assert (newest(services.database).outcome, running(services.database)) == ("replaced", None)
+        assert [change.action for change in services.registry.audit()[:2]] == ["activate", "canary-end"]
 
     def test_a_damaged_one_is_answered_for_and_taken_back(self, services):
         services.canary.begin(services.registry.get(2), 0.5, (), who="ann")
