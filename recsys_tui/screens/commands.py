@@ -4,7 +4,6 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -13,38 +12,13 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from recsys_tui.commands.tree import commands
 from recsys_tui.screens.choose import Choice
 from recsys_tui.widgets.text import shown
 
 _SECONDS = 600
 _LONGEST = 200_000  # characters of output that are shown
 NEEDS_A_TERMINAL = {"tui"}
-
-
-def commands() -> Iterator[tuple[str, str, str]]:
-    """Yield every command of the program: its words, its arguments as the help names them, its sentence."""
-    import typer
-
-    from recsys_tui.cli import app
-
-    root = typer.main.get_command(app)
-    yield from _walk(root, ())
-
-
-def _walk(command: object, words: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-    import click
-
-    if isinstance(command, click.Group):
-        for name, part in command.commands.items():
-            if not part.hidden:
-                yield from _walk(part, (*words, name))
-    elif isinstance(command, click.Command):
-        arguments = [
-            (parameter.metavar or (parameter.name or "")).upper()
-            for parameter in command.params
-            if isinstance(parameter, click.Argument) and parameter.required
-        ]
-        yield " ".join(words), " ".join(arguments), command.get_short_help_str(200)
 
 
 def command_choices(known: set[str]) -> list[Choice]:

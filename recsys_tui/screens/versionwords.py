@@ -10,8 +10,7 @@ from recsys_tui.protocols import protocol_words
 from recsys_tui.widgets.text import shown
 
 if TYPE_CHECKING:
-    from engine.comparison import Row
-    from engine.services.compare import Comparison
+    from engine.services.compare import Comparison, Row
     from engine.services.gate import Decision
     from store.audit import Change
     from store.registry import MetricRow, ModelVersion

@@ -108,8 +108,8 @@ class Header(Line):
 def titled(pane: Widget, title: str, subtitle: str = "") -> None:
     """Give a pane its titles, as they are and not as markup; its frame is drawn again only where they are others."""
     if getattr(pane, "titles", None) != (title, subtitle):
-        pane.border_title = cell(title)  # type: ignore[assignment]  a str would be read as markup
-        pane.border_subtitle = cell(subtitle)  # type: ignore[assignment]
+        pane.border_title = cell(title)  # a str would be read as markup
+        pane.border_subtitle = cell(subtitle)
         pane.titles = (title, subtitle)  # type: ignore[attr-defined]
 
 

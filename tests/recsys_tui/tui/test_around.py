@@ -10,8 +10,8 @@ import typer
 
 from recsys_tui.actions import EVERYWHERE, PLACES
 from recsys_tui.cli import app as cli_app
+from recsys_tui.commands.tree import commands
 from recsys_tui.screens import SCREENS, screen_class
-from recsys_tui.screens.commands import commands
 from recsys_tui.widgets.virtual_table import VirtualTable
 from tests.cli import call
 from tests.recsys_tui.tui.pilot import drive
@@ -48,7 +48,7 @@ class TestActions:
 
         owner = RecsysApp if action.id.startswith("app.") else screen_class(action.id.partition(".")[0])
         assert hasattr(owner, f"action_{action.method}")
-        assert action.sentence.endswith(".")
+        assert action.sentence.endswith((".", "?"))
         assert 0 < len(action.label) <= 12
 
     def test_ids_and_keys_are_used_once(self):
