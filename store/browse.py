@@ -19,6 +19,12 @@ _SURVEY_STEP = 4096
 _FOUND_INSIDE = 200
 _PART = 50_000  # users whose ratings are counted at a time
 
+_COUNTED = "SELECT u.id, u.user, u.revision, count(r.rating), avg(r.rating), max(r.at) FROM ("
+_PAGE_OF = "SELECT id, user, revision FROM users WHERE user >= ? AND user < ? ORDER BY user"
+_JOINED = ") u LEFT JOIN ratings r ON r.user = u.id GROUP BY u.id"
+_FORWARDS = f"{_COUNTED}{_PAGE_OF} LIMIT ? OFFSET ?{_JOINED}"
+_BACKWARDS = f"{_COUNTED}{_PAGE_OF} DESC LIMIT ? OFFSET ?{_JOINED}"
+
 
 class Mark(NamedTuple):
     """The row `row` of the list has the id `user`; the last mark is where the list ends, and may be `_END`."""
@@ -93,16 +99,10 @@ class UserPages:
         low, high = self._bounds
         with self._database.read() as db:
             if first - below.row <= above.row - end:
-                found = db.execute(
-                    f"{SELECT_USER} WHERE user >= ? AND user < ? ORDER BY user LIMIT ? OFFSET ?",
-                    (below.user, high, end - first, first - below.row),
-                ).fetchall()
+                found = db.execute(_FORWARDS, (below.user, high, end - first, first - below.row)).fetchall()
             else:
-                found = db.execute(
-                    f"{SELECT_USER} WHERE user >= ? AND user < ? ORDER BY user DESC LIMIT ? OFFSET ?",
-                    (low, above.user, end - first, above.row - end),
-                ).fetchall()[::-1]
-        page = [User(*row) for row in found]
+                found = db.execute(_BACKWARDS, (low, above.user, end - first, above.row - end)).fetchall()
+        page = sorted((User(*row) for row in found), key=lambda row: row.user)
         if page and len(self._marks) < _MARKS:
             self._remember(Mark(first, page[0].user))
         return page

@@ -70,8 +70,8 @@ def read_crowd(
     """
     from store.browse import UserPages, most_active
 
-    down = order is Order.DOWN
-    everybody = len(UserPages(database))
+    down, same = order is Order.DOWN, before is not None and before.text == text
+    everybody = before.everybody if before is not None and not same else len(UserPages(database))
     if order is Order.RATINGS and not text:
         rows = most_active(database, limit=_MOST_ACTIVE, stop=lambda: ticket.void)
         return Crowd(order, text, everybody, len(rows), _row_of(user, rows), rows=rows)
@@ -83,7 +83,7 @@ def read_crowd(
     kept = before.pages if before is not None and (before.text, before.order) == (text, order) else None
     if kept is not None and len(kept) == len(pages):
         pages = kept
-    return Crowd(order, text, everybody, len(pages), pages.row_of(user) if user else 0, pages)
+    return Crowd(order, text, everybody, len(pages), pages.row_of(user) if user and (same or not text) else 0, pages)
 
 
 def complete(database: "Database", found: Crowd, user: str) -> Crowd:

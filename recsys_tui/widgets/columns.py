@@ -107,8 +107,8 @@ class Window:
             an older one void.
     """
 
-    PAGE = 64
-    PAGES = 48
+    PAGE = 32
+    PAGES = 96
 
     def __init__(
         self, count: int, ask: Callable[[int, int, Callable[[Sequence[Any]], None]], None], arrived: Callable[[], None]
@@ -125,10 +125,11 @@ class Window:
         return rows[place] if number >= 0 and place < len(rows) else None
 
     def want(self, first: int, n: int) -> None:
-        """See to it that these rows are at hand soon, and a page before and behind them."""
+        """See to it that these rows are at hand soon, and then a page before and behind them."""
         last = max(self.count - 1, 0) // self.PAGE
-        low, high = max(first // self.PAGE - 1, 0), min((first + n) // self.PAGE + 1, last)
+        low, high = first // self.PAGE, min((first + n) // self.PAGE, last)
         missing = [page for page in range(low, high + 1) if page not in self._pages]
+        missing = missing or [page for page in (high + 1, low - 1) if 0 <= page <= last and page not in self._pages][:1]
         if not missing or not self.count:
             return
         part = missing[0], missing[-1]

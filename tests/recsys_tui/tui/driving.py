@@ -1,45 +1,29 @@
-"""Drives the UI without a terminal: keys in, the screen as text out."""
+"""The driver of the UI with the eyes of the tests of Users, Rate and Data: they wait for what they see."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from textual.pilot import Pilot
-
 from recsys_tui.app import Options, RecsysApp
 from recsys_tui.ui_state import UiState
+from tests.recsys_tui.tui.pilot import Driven
 
-NAMED = {" ": "space", ".": "full_stop", "/": "slash", "-": "minus", "_": "underscore", "(": "left_parenthesis"}
 
-
-class Driver:
-    """A running UI.
-
-    Attributes:
-        app: the app.
-        pilot: Textual's.
-        place: the place that is shown.
-    """
-
-    def __init__(self, app: RecsysApp, pilot: Pilot[Any]) -> None:
-        self.app, self.pilot = app, pilot
+class Driver(Driven):
+    """Keys go in as fast as they come: what follows from them is waited for by `see` and `until`."""
 
     @property
     def place(self) -> Any:
+        """The place that is shown."""
         return self.app.place()
 
     @property
     def lines(self) -> list[str]:
         """The screen, line by line."""
-        return [strip.text for strip in self.app.screen._compositor.render_strips()]
+        return self.text.splitlines()
 
     @property
-    def text(self) -> str:
-        """The screen as text."""
-        return "\n".join(self.lines)
-
     def focused_id(self) -> str | None:
         """The id of the widget that has the keys."""
         return self.app.focused.id if self.app.focused else None
@@ -48,35 +32,30 @@ class Driver:
         """Press keys by their names."""
         await self.pilot.press(*keys)
 
-    async def type(self, text: str) -> None:
-        """Type text."""
-        await self.pilot.press(*(NAMED.get(char, char) for char in text))
+    async def settle(self) -> None:
+        """Let the app take what was typed."""
+        await self.pilot.pause()
 
-    async def until(self, true: Callable[[], Any], seconds: float = 20.0) -> None:
-        """Wait until something holds."""
-        end = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < end, f"it never became so:\n{self.text}"
-            await self.pilot.pause(0.02)
-
-    async def see(self, *texts: str, seconds: float = 20.0) -> None:
+    async def see(self, *texts: str, seconds: float = 30.0) -> None:
         """Wait until all of these stand on the screen."""
         await self.until(lambda: all(text in self.text for text in texts), seconds)
+
+    async def hear(self, text: str) -> None:
+        """Wait until a toast says this."""
+        await self.until(lambda: any(text in toast for toast in self.toasts))
 
 
 def drive(
     db: Path,
     act: Callable[[Driver], Awaitable[Any]],
     *,
-    screen: str,
     size: tuple[int, int] = (80, 24),
-    kept: UiState | None = None,
     **options: Any,
 ) -> Any:
-    """Open the UI on a place, let `act` work with it, and return what that returns."""
+    """Open the UI, let `act` work with it, and return what that returns."""
 
     async def run() -> Any:
-        app = RecsysApp(db, Options(screen=screen, **options), kept=kept or UiState(db.parent / "ui.json"))
+        app = RecsysApp(db, Options(**options), kept=UiState(db.parent / "ui.json"))
         async with app.run_test(size=size, notifications=True) as pilot:
             return await act(Driver(app, pilot))
 

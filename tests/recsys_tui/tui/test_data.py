@@ -63,7 +63,7 @@ class TestStored:
         async def act(ui):
             await ui.see("imports")
             await ui.press("n")
-            await ui.see("--read-only")
+            await ui.hear("--read-only")
             await ui.press("s", "x")
             assert len(ui.app.screen_stack) == 1
 
@@ -85,7 +85,7 @@ class TestImporting:
             await ui.press("enter")
             await ui.see("85 read", "81 stored", "4 rejected", "line", seconds=60)
             assert call(films, "stats", "--json").json["ratings"] == before
-            await ui.until(lambda: ui.focused_id() == "import")
+            await ui.until(lambda: ui.focused_id == "import")
             await ui.press("enter")
             await ui.until(lambda: len(ui.place.imports) == 2 and ui.place.importing is None, 60)
             await ui.see(f"{before + 81:,}", seconds=30)
@@ -96,7 +96,7 @@ class TestImporting:
             await ui.press("escape", "x")
             await ui.see("Undo import 2?", "ratings that go")
             await ui.press("y")
-            await ui.see("undone")
+            await ui.hear("is undone")
 
         drive(films, act, screen="data")
         assert call(films, "stats", "--json").json["ratings"] == before

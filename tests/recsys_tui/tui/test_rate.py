@@ -71,7 +71,7 @@ class TestRating:
             await ui.press("u")
             await ui.see("taken back")
             await ui.press("u")
-            await ui.see("nothing to undo")
+            await ui.hear("nothing to undo")
             return given, listed
 
         given, listed = drive(films, act, screen="rate")
@@ -120,7 +120,7 @@ class TestRating:
         async def act(ui):
             await choose(ui, user, unseen["title"])
             await ui.press("9")
-            await ui.see("the scale goes from 0.5 to 5")
+            await ui.hear("the scale goes from 0.5 to 5")
 
         drive(films, act, screen="rate")
         assert unseen["item"] not in stored(films, user)
@@ -143,7 +143,7 @@ class TestRating:
             await ui.see(f"{user} · top 10")
             await ui.until(lambda: found(ui).count)
             await ui.press("enter")
-            await ui.see("--read-only")
+            await ui.hear("--read-only")
             assert not found(ui).rating
             await ui.press("u")
 
@@ -209,7 +209,7 @@ class TestNewcomers:
             await ui.press("enter")
             await ui.see("1 of 5")
             await ui.press("9")
-            await ui.until(lambda: any("the scale goes" in told.message for told in ui.app._notifications))
+            await ui.hear("the scale goes")
             await ui.press("5")
             await ui.see("2 of 5")
             await ui.press("escape")
