@@ -157,11 +157,15 @@ class ImplicitALS(Model):
         scores: NDArray[np.float32] = offsets + design @ vector
         return scores
 
-    def score_users(self, users: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """Return the scores of all items for many users (len(users), n_items), by one matrix product."""
-        scores: NDArray[np.float32] = self.user_vectors[users] @ self.design.T
+    def score_vectors(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores of all items for the vectors (n, d), as (n, n_items), by one matrix product."""
+        scores: NDArray[np.float32] = vectors @ self.design.T
         scores += self.offsets
         return scores
+
+    def score_users(self, users: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Return the scores of all items for many users (len(users), n_items)."""
+        return self.score_vectors(self.user_vectors[users])
 
     def fold_in(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> Vector:
         """Return the vector (d,) of a user with this history, all else fixed; zero for an empty one."""

@@ -81,14 +81,21 @@ class Folding:
 
 def history(database: Database, snapshot: Snapshot, user: str, user_id: int) -> History:
     """Read all ratings of a user that a version can use."""
+    _, positions, values = located(database, snapshot, user_id)
+    known = positions >= 0
+    return History(user, user_id, positions[known], values[known])
+
+
+def located(
+    database: Database, snapshot: Snapshot, user_id: int
+) -> tuple[list[int], NDArray[np.int64], NDArray[np.float32]]:
+    """Read a user's ratings: dense ids of the database (k,), indices of the version, -1 for what it lacks, ratings."""
     rows = ratings.pairs(database, user_id)
     known = snapshot.positions
-    missing = [item for item, _ in rows if item not in known]
-    for item, text in item_texts(database, missing):
+    for item, text in item_texts(database, [item for item, _ in rows if item not in known]):
         snapshot.position(item, text)
     positions = np.array([known.get(item, -1) for item, _ in rows], np.int64)
-    values = np.array([rating for _, rating in rows], np.float32)
-    return History(user, user_id, positions[positions >= 0], values[positions >= 0])
+    return [item for item, _ in rows], positions, np.array([rating for _, rating in rows], np.float32)
 
 
 def folded(snapshot: Snapshot, one: History) -> NDArray[np.float32]:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from engine.models.base import FoldsIn, Model, Vector
 from engine.services.cache import ByteCache
+from engine.services.folding import located
 from engine.services.items import as_trained
 from engine.services.manager import Snapshot
 from engine.services.memory import Memory, Moment
-from store import catalog, ratings, vectors
+from store import catalog, vectors
 from store.database import Database
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ VIEW_BYTES = 128 << 20
 """What the users remembered may take."""
 
 _VIEW_SIZE = 1_024  # bytes, besides its arrays
+_NOTHING: tuple[list[int], NDArray[np.int64], NDArray[np.float32]] = [], np.zeros(0, np.int64), np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +84,15 @@ class Ladder:
 
     def _climb(self, snapshot: Snapshot, user: str, key: tuple[int, int] | None, prefer: Sequence[str]) -> View:
         model = snapshot.model
-        history = ratings.history(self._database, user) if key else []
-        positions = np.array([snapshot.position(row.item_id, row.item) for row in history], np.int64)
-        values = np.array([row.rating for row in history], np.float32)
+        rated, positions, values = located(self._database, snapshot, key[0]) if key else _NOTHING
         known = positions >= 0
         items, given = positions[known], values[known]
         rung, scorer, vector = self._rung(snapshot, user, key, items, given, prefer)
-        if rung == POPULARITY and history and not len(items):
-            rung, scorer, vector = self._by_genres_of(snapshot, [row.item for row in history], values)
+        if rung == POPULARITY and rated and not len(items):
+            texts = dict(catalog.item_texts(self._database, rated))
+            rung, scorer, vector = self._by_genres_of(snapshot, [texts[item] for item in rated], values)
         mean = float(values.mean()) if len(values) else model.facts.mean
-        return View(user, key[1] if key else -1, rung, scorer, vector, items, given, mean, len(history))
+        return View(user, key[1] if key else -1, rung, scorer, vector, items, given, mean, len(rated))
 
     def _rung(
         self,
