@@ -7,6 +7,7 @@ import random
 import shutil
 import stat
 import tarfile
+import time
 import zipfile
 from contextlib import closing
 from hashlib import sha256
@@ -21,6 +22,7 @@ from store.migrations import migrate
 from store.parcel import open_parcel, write_parcel
 from store.parcel_manifest import MOST_BYTES
 from store.registry import MetricRow, NewVersion, Registry
+from tests import processes
 
 FACTORS = np.arange(3000, dtype=np.float32)
 DATA = {"n_users": 3, "n_movies": 4, "n_ratings": 5, "fingerprint": "f"}
@@ -154,7 +156,7 @@ class TestRefusals:
         with tarfile.open(parcel) as archive:
             spans = [(member.offset, 512) for member in archive]
             spans += [(member.offset_data, member.size) for member in archive]
-        for number in range(120):
+        for number in range(60):
             begin, size = spans[number % len(spans)]
             damaged = bytearray(content)
             damaged[begin + dice.randrange(size)] ^= 1 << dice.randrange(8)
@@ -330,3 +332,35 @@ class TestRefusals:
             unpack(parcel, elsewhere)
         assert [path.name for path in precious.iterdir()] == ["file"]
         shutil.rmtree(precious)
+
+
+TAKE_IN = """
+import sys
+from pathlib import Path
+from store.database import Database
+from store.parcel import open_parcel
+from store.registry import NewVersion, Registry
+
+registry = Registry(Database(sys.argv[1], busy_seconds=30))
+print("working", flush=True)
+while True:
+    with open_parcel(Path(sys.argv[2])) as parcel:
+        for packed in parcel.versions:
+            new = NewVersion(packed.model_type, {}, packed.training_data, {}, {})
+            registry.add(new, lambda folder: parcel.unpack(packed, folder, lambda _: None))
+"""
+
+
+@pytest.mark.faults
+def test_killed_while_it_comes_in_a_version_is_whole_or_absent(parcel, elsewhere, rounds):
+    dice, leftovers = random.Random(7), 0
+    for _ in range(rounds(10)):
+        worker = processes.start(TAKE_IN, elsewhere.database.path, parcel)
+        processes.wait_for(worker, "working")
+        time.sleep(dice.uniform(0.0, 0.1))
+        processes.kill(worker)
+        assert all(elsewhere.verify(version.id) == [] for version in elsewhere.versions())
+        leftovers += len(elsewhere.collect_orphans())
+        assert {path.name for path in elsewhere.folder.iterdir()} == {version.name for version in elsewhere.versions()}
+    assert elsewhere.versions()
+    assert leftovers <= rounds(10)
