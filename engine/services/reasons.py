@@ -54,6 +54,8 @@ class Reasons:
         self, view: View, targets: Sequence[Target], parts: Sequence[Contributions | None]
     ) -> list[list[dict[str, Any]]]:
         """Return every reason that the data supports for each target; there is always one."""
+        if not targets:
+            return []
         history = self._history(view.user)
         movies = self.similar_movies(view, targets, parts)
         crowds = self._similar_users(view, history, targets, movies) if history else {}
@@ -87,7 +89,7 @@ class Reasons:
 
         Where the model cannot tell, the well-rated ones that are most alike.
         """
-        if not len(view.items):
+        if not len(view.items) or not targets:
             return [[] for _ in targets]
         liked = view.ratings >= view.mean - _ALIKE  # a low rating can speak for an item, but convinces nobody
         weights = _weights(view, targets, parts, liked)  # (k, m)
