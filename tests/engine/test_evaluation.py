@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine.comparison import student
@@ -353,3 +353,23 @@ def test_ties_go_to_the_lower_index_whatever_the_batch(seed, levels):
     )
     np.testing.assert_array_equal(first.evidence.lists, second.evidence.lists)
     assert first.metrics == second.metrics
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.permutations(range(14)), st.integers(0, 10**6))
+def test_the_order_of_users_does_not_matter(order, seed):
+    data, table = ratings(14, 9, 0.5, seed), np.random.default_rng(seed).standard_normal((14, 9))
+    held_out = np.random.default_rng([seed, 1]).random(len(data)) < 0.3
+    assume(held_out.any())
+    ids = [f"{number:03}" for number in range(14)]
+
+    def renamed(rows):
+        return Interactions.build(
+            ids, ids[:9], np.array(order)[rows.user_index], rows.item_index, rows.ratings, features=rows.features
+        )
+
+    train, test = data.rows(~held_out), data.rows(held_out)
+    here = evaluate(Given(table, train), train, test, k=4)
+    there = evaluate(Given(table[np.argsort(order)], renamed(train)), renamed(train), renamed(test), k=4)
+    for name, found in here.metrics.items():
+        assert there.metrics[name].value == pytest.approx(found.value, rel=1e-9, nan_ok=True), name
