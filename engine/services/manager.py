@@ -149,7 +149,7 @@ class MLModelManager:
             raise
         except UNUSABLE as error:
             raise store_errors.Damaged(
-                f"{version.name} makes no model: {error}", hint="train again; the active version stays"
+                f"{version.name} makes no model: {_said(error)}", hint="train again; the active version stays"
             ) from error
 
     def snapshot(self, name: str = "active", user: str | None = None) -> Snapshot:
@@ -202,7 +202,7 @@ class MLModelManager:
             try:
                 found = self._load(version)
             except UNUSABLE as error:
-                notes.append(f"{version.name} cannot be used ({error})")
+                notes.append(f"{version.name} cannot be used ({_said(error)})")
                 log.warning(notes[-1])
                 continue
             if not notes:
@@ -230,6 +230,11 @@ class MLModelManager:
                 put_together(self._registry, version, model, lambda member: self._load(member).model)
             self._loaded[version.id] = Snapshot(version, model, calibration)
         return self._loaded[version.id]
+
+
+def _said(error: Exception) -> str:
+    """Return what happened: our errors say it, of others the kind says more than the words."""
+    return str(error) if hasattr(error, "hint") else f"its content makes no sense, {type(error).__name__} {error}"
 
 
 def restored(model_type: str, bundle: Bundle) -> tuple[Model, Calibration | None]:
