@@ -95,6 +95,15 @@ def freshness(services: "Services", n_users: int) -> Freshness | None:
     return Freshness(version.name, found.users, share, found.ratings, gap, retrain, why)
 
 
+def new_items(services: "Services", user: str) -> set[str]:
+    """Return the items that a user has rated, or rated anew, since the active version was trained."""
+    try:
+        version = services.registry.resolve("active")
+    except NotFound:
+        return set()
+    return arrivals.late_items(services.database, user, version.training_data["revision"])
+
+
 def measure_gap(services: "Services", *, seed: int = 42) -> Gap:
     """Train the active version's model again, on all ratings but some new ones, and compare; nothing is registered.
 

@@ -62,6 +62,7 @@ def show_user(
     \b
     recsys-tui users show 42
     """
+    from engine.services.freshness import new_items
     from store import catalog, ratings
     from store.errors import NotFound
 
@@ -72,8 +73,10 @@ def show_user(
     profile = session.services.profiles.user(user)
     history = sorted(ratings.history(database, user), key=lambda row: (-(row.at or 0), row.item))[:limit]
     titles = catalog.items_by_id(database, [row.item for row in history])
+    new = new_items(session.services, user)
     latest = [
         {"item": row.item, "title": titles[row.item].title, "rating": row.rating, "at": render.iso(row.at)}
+        | {"new": row.item in new}
         for row in history
     ]
     habits = profile.habits | {name: render.iso(profile.habits[name]) for name in ("first_at", "last_at")}
@@ -93,7 +96,8 @@ def show_user(
     if latest:
         session.gap()
         columns: Columns = ["item", Column("title", grows=True), Column("rating", digits=1)]
-        session.rows(latest, [*columns, Column("at", "at (UTC)", show=render.minute)])
+        shown = [row | {"new": "since training" if row["new"] else ""} for row in latest]
+        session.rows(shown, [*columns, Column("at", "at (UTC)", show=render.minute), *(["new"] if new else [])])
 
 
 def list_items(session: Session, *, after: After = "", limit: Limit = 50) -> None:

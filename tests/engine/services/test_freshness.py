@@ -68,3 +68,14 @@ def test_a_change_of_taste_is_a_gap_that_is_found_and_kept(services, monkeypatch
     assert (shown["version"], shown["users"], shown["share"]) == ("v1", 30, 1.0)
     assert shown["gap"]["folded"] == gap.folded
     assert shown["why"]
+
+
+def test_ratings_that_came_after_the_training_are_marked(services):
+    user = "u4"
+    known = services_item(services, user)
+    unseen = next(f"i{item}" for item in range(40) if ratings.get(services.database, user, f"i{item}") is None)
+    services.realtime.record(user, unseen, 2.5, at=5)  # long ago by its time
+    shown = call(services.database.path, "users", "show", user, "--limit", "100", "--json").json["history"]
+    marks = {row["item"]: row["new"] for row in shown}
+    assert (marks[unseen], marks[known]) == (True, False)
+    assert sum(marks.values()) == 1
