@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 
 def health(session: Session) -> None:
-    """Look for what spoils models: thin or suspicious data, odd times, gaps in the catalogue; each with what to do.
+    """Look for what spoils models, and say what to do.
+
+    Thin or suspicious data, odd times, gaps in the catalogue.
 
     \b
     recsys-tui data health

@@ -66,7 +66,7 @@ def import_(
     recsys-tui import ratings.csv.gz --map user=uid,item=isbn,rating=stars
     zcat log.gz | recsys-tui import - --format csv --dry-run
     recsys-tui import shop.sqlite --table reviews --items-table products
-    recsys-tui import mongodb://db1/films --collection ratings --map user=user.id,item=movie,rating=stars
+    recsys-tui import mongodb://db1/films --collection ratings --dry-run
     See also: imports list, imports undo, stats, train
     """
     from store.importers.pipeline import import_source

@@ -56,9 +56,9 @@ def forget(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is stored of them, change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Erase a person: every table, the undo data, logs, the bytes of the file.
+    """Erase a person to the last byte, and prove it.
 
-    It cannot be undone. Prints a proof, and which versions still hold a row of theirs: train again, or give --redact.
+    From every table, the undo data, logs and events, and from the bytes of the file. It cannot be undone. Prints a proof, and which versions still hold a row of theirs: train again, or give --redact.
     Backups made before are not touched.
 
     \b
