@@ -58,7 +58,8 @@ def forget(
 ) -> None:
     """Erase a person to the last byte, and prove it.
 
-    From every table, the undo data, logs and events, and from the bytes of the file. It cannot be undone. Prints a proof, and which versions still hold a row of theirs: train again, or give --redact.
+    From every table, the undo data, logs and events, and from the bytes of the file. It cannot be undone. Versions that
+    still hold a row of theirs are named: train again, or give --redact.
     Backups made before are not touched.
 
     \b

@@ -288,7 +288,7 @@ def test_scripted_peer_kinds_that_nx_27017_cannot_hold(database):
             "user": bson.Binary(b"\x01\xff"),
             "item": "c",
             "rating": 2.5,
-            "time": bson.datetime_ms.DatetimeMS(-1),
+            "time": before,
         },
     ]
     with Peer(Script(documents, batch=100)) as peer:
