@@ -14,6 +14,7 @@ _FOLDS = 5
 _RIDGE = 1e-3  # of the mean square of a column: weights of members that agree are shared between them
 _KNOWN = 20.0  # ratings of a user or an item at which what is not known of them counts half
 _ROUNDS = 30
+_EQUAL = 1e-12  # deviation of scores that do not differ
 _AT_ONCE = 2**24  # numbers that are compared at once
 
 
@@ -94,11 +95,10 @@ def _cross_validated(predictions: Table, targets: Table, basis: Table) -> float:
 
 def standardized(scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Return scores (…, n_items) less their mean, in units of their deviation; zero where all are equal."""
-    exact = scores.astype(np.float64)
-    centred = exact - exact.mean(axis=-1, keepdims=True)
-    deviation = np.sqrt(np.mean(centred**2, axis=-1, keepdims=True))
-    result: NDArray[np.float32] = (centred / np.where(deviation > 1e-12, deviation, np.inf)).astype(np.float32)
-    return result
+    centred: NDArray[np.float32] = scores - scores.mean(axis=-1, keepdims=True, dtype=np.float64).astype(np.float32)
+    deviation = np.sqrt(np.mean(np.square(centred), axis=-1, keepdims=True, dtype=np.float64))
+    centred *= np.where(deviation > _EQUAL, 1 / np.maximum(deviation, _EQUAL), 0).astype(np.float32)
+    return centred
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.data import Interactions
 from engine.errors import SettingRefused, TrainingFailed
@@ -79,6 +80,8 @@ class NeuralCF(ServedNeural):
     name = "ncf"
     Config = NeuralCFConfig
 
+    _run: "Run | None"
+
     def __init__(self, config: NeuralCFConfig | None = None, **settings: Any) -> None:
         """Take settings and refuse those that cannot go together.
 
@@ -87,7 +90,7 @@ class NeuralCF(ServedNeural):
         """
         super().__init__(config, **settings)
         _check(self.config)
-        self._resume = {}
+        self._resume, self._run = {}, None
 
     def check_trainable(self) -> None:
         """Refuse before any work where torch is missing.
@@ -130,29 +133,33 @@ class NeuralCF(ServedNeural):
         learned, held_out = self._parted(train, valid, seed)
         run = Run(self.config, {name: self._shape(name) for name in self._names()}, self.facts, learned, held_out, seed)
         if self.epochs_done:
-            run.go_on(self._resume)
+            run.go_on(self._resume, self._raw)
+        self._run = run
         note = run.note
         while self.epochs_done < self.config.epochs and not run.over:
             number = self.epochs_done + 1
             losses = run.epoch(number)
-            self._take(run)
+            self._serve(run.arrays())
             self.epochs_done = number
             losses |= self._errors(learned, valid)
             notes = "; ".join(part for part in (note, *run.notes()) if part)
             note = ""
             yield Epoch(number, self.config.epochs, losses, len(learned), notes)
-        run.take_best()
-        self._take(run)
+        self.settle(train)
+        self._run, self._resume = None, run.patience()
 
     def settle(self, train: Interactions) -> None:
         """Go back to where each head did best, after a run that ended before its last epoch."""
         del train
-        best: dict[str, dict[str, Any]] = {name: {} for name in self._raw}
-        for key, array in self._resume.items():
-            head, part, name = (*key.split(".", 2), "")[:3]
-            if part == "best":
-                best[head][name] = array
-        self._serve({name: best[name] or raw for name, raw in self._raw.items()})
+        if self._run is not None:
+            self._run.take_best()
+            self._serve(self._run.arrays())
+
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """Return the parameters of the heads, and what a resumed training needs, gathered when it is asked for."""
+        if self._run is not None:
+            self._resume = self._run.memory()
+        return super().parameters()
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory of training: rows, tables with two moments and copies, a batch."""
@@ -174,11 +181,6 @@ class NeuralCF(ServedNeural):
             return train, valid
         parts = validation(train, seed, min(_HELD_OUT, _MOST_HELD_OUT / len(train)))
         return (parts.train, parts.test) if len(parts.test) else (train, None)
-
-    def _take(self, run: "Run") -> None:
-        """Serve what has been learned so far."""
-        self._resume = run.memory()
-        self._serve(run.arrays())
 
     def _errors(self, train: Interactions, valid: Interactions | None) -> dict[str, float]:
         """Return RMSE by name, on an evenly spaced part of the training rows, and take the noise from it."""

@@ -112,26 +112,29 @@ class Run:
         """Return the parameters of all heads, ready to serve."""
         return {name: head.arrays(to_serve=True) for name, head in self._heads.items()}
 
+    def patience(self) -> Raw:
+        """Return by head the least held-out loss so far, -1 for none, and for how many epochs it has stood."""
+        least = {name: loss if np.isfinite(loss) else -1.0 for name, loss in self._least.items()}
+        return {f"{name}.patience": np.array([least[name], self._stale[name]]) for name in self._heads}
+
     def memory(self) -> Raw:
         """Return what a run that goes on later must know, the best parameters so far among it."""
-        kept: Raw = {}
+        kept = self.patience()
         for name, head in self._heads.items():
-            least = self._least[name] if np.isfinite(self._least[name]) else -1.0
-            kept[f"{name}.patience"] = np.array([least, self._stale[name]])
             kept |= {f"{name}.memory.{key}": one for key, one in head.memory().items()}
             kept |= {f"{name}.now.{key}": one for key, one in head.arrays().items()}
             kept |= {f"{name}.best.{key}": one for key, one in self._best.get(name, {}).items()}
         return kept
 
-    def go_on(self, kept: Raw) -> None:
-        """Take back what `memory` gave; nothing begins anew."""
+    def go_on(self, kept: Raw, served: dict[str, Raw]) -> None:
+        """Take back what `memory` gave; where that is gone begin from the parameters that are served."""
         for name, head in self._heads.items():
-            if f"{name}.patience" not in kept:
-                continue
-            least, stale = kept[f"{name}.patience"]
-            self._least[name], self._stale[name] = float(least) if least >= 0 else np.inf, int(stale)
-            head.take(_under(f"{name}.now.", kept))
-            head.remember(_under(f"{name}.memory.", kept))
+            head.take(_under(f"{name}.now.", kept) or served[name])
+            if f"{name}.patience" in kept:
+                least, stale = kept[f"{name}.patience"]
+                self._least[name], self._stale[name] = float(least) if least >= 0 else np.inf, int(stale)
+            if memory := _under(f"{name}.memory.", kept):
+                head.remember(memory)
             if best := _under(f"{name}.best.", kept):
                 self._best[name] = best
 

@@ -88,6 +88,14 @@ class Head:
                 scores[span] += self._activations(before[span] + towards)[-1] @ self.out
         return scores
 
+    def scores_of_many(self, vectors: Array) -> Array:
+        """Return the scores of all items for many users' vectors (n, width), as (n, n_items)."""
+        if len(self.out):
+            return np.stack([self.scores(vector) for vector in vectors])
+        scores: Array = vectors[:, 1:] @ self.factors.T
+        scores += self.bias + np.float32(self.level) + vectors[:, :1]
+        return scores
+
     def pair_scores(self, users: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]]) -> Array:
         """Return the scores of (user, item) pairs (n,) of users with stored vectors."""
         scores = np.empty(len(users), np.float32)

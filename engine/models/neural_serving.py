@@ -48,6 +48,13 @@ class ServedNeural(Model):
             return self.heads["ranking"].scores(self._part(vector, "ranking"), items)
         return self._unclipped(vector, items)
 
+    def score_vectors(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores of all items for many users given by their vectors (n, d), as (n, n_items)."""
+        if "ranking" not in self.heads:
+            return super().score_vectors(vectors)
+        head = self.heads["ranking"]
+        return head.scores_of_many(vectors[:, -head.width :])
+
     def ratings(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
         """Return predicted ratings within the scale, by the rating head.
 

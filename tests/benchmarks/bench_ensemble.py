@@ -22,7 +22,8 @@ from tests.benchmarks.bench_mf import latest_small
 from tests.benchmarks.figures import Figure
 
 SEEDS = (0, 1, 2)
-MEMBERS = ("popularity", "content", "mf", "bayesian-mf", "ials", "ease", "ncf")
+RATERS = {"popularity": {}, "content": {}, "mf": {}, "bayesian-mf": {}, "ncf": {"head": "ratings"}}
+RANKERS = {"popularity": {}, "ials": {}, "ease": {}, "ncf": {"head": "ranking"}}
 
 
 def everything(folder: Path) -> Interactions:
@@ -48,57 +49,30 @@ def trained(model: Model, train: Interactions) -> float:
     return time.perf_counter() - began
 
 
-def combined(members: dict[str, Model], train: Interactions, inner: str) -> Ensemble:
-    """Return the ensemble of trained members."""
-    model = Ensemble(validation=inner)
-    model.recipes = tuple(Recipe(name, name, {}, one, name) for name, one in members.items())
-    trained(model, train)
-    return model
+def table(wanted: dict[str, dict[str, str]], train: Interactions, test: Interactions, metric: str) -> dict[str, float]:
+    """Return a figure of each member and of their ensemble, all trained on `train`, and print the weights."""
+    found: dict[str, Model] = {name: model_class(name)(**settings) for name, settings in wanted.items()}
+    for model in found.values():
+        trained(model, train)
+    ensemble = Ensemble(validation="last" if metric != "rmse" else "random")
+    ensemble.recipes = tuple(Recipe(name, name, wanted[name], one, name) for name, one in found.items())
+    trained(ensemble, train)
+    models = found | {"ensemble": ensemble}
+    values = {name: evaluate(one, train, test, metrics=(metric,)).metrics[metric].value for name, one in models.items()}
+    print({name: round(value, 4) for name, value in values.items()}, ensemble.weights(), flush=True)
+    return values
 
 
 def run(*, quick: bool = False) -> dict[str, Figure]:
     """All figures by name."""
     root = Path(__file__).parents[2].parent / "shared" / "data"
     folder = Path(os.environ.get("RECSYS_DATA", root)) / "ml-latest-small"
-    errors: dict[str, list[float]] = {}
-    for seed in SEEDS[: 1 if quick else None]:
-        train, test = latest_small(folder, seed)
-        members, found = _members(train)
-        found["ensemble"] = combined(members, train, "random")
-        for name, model in found.items():
-            if model.predicts_ratings:
-                report = evaluate(model, train, test, metrics=("rmse",))
-                errors.setdefault(name, []).append(report.metrics["rmse"].value)
-        print(
-            seed,
-            {name: round(values[-1], 4) for name, values in errors.items()},
-            found["ensemble"].weights(),
-            flush=True,
-        )
-    figures = {
-        f"{name}, RMSE, 90/10": Figure(float(np.mean(values)), "", goal=_goal(name, errors))
-        for name, values in errors.items()
-    }
     parts = split(everything(folder), "last")
-    members, found = _members(parts.train)
-    found["ensemble"] = combined(members, parts.train, "last")
-    for name, model in found.items():
-        report = evaluate(model, parts.train, parts.test, metrics=("ndcg@10",))
-        goal = 0.045 if name == "ensemble" else None
-        figures[f"{name}, NDCG@10, last rating"] = Figure(report.metrics["ndcg@10"].value, "", higher=True, goal=goal)
-    print(found["ensemble"].weights(), flush=True)
-    return figures
-
-
-def _members(train: Interactions) -> tuple[dict[str, Model], dict[str, Model]]:
-    members: dict[str, Model] = {name: model_class(name)() for name in MEMBERS}
-    for model in members.values():
-        trained(model, train)
-    return members, dict(members)
-
-
-def _goal(name: str, errors: dict[str, list[float]]) -> float | None:
-    """The ensemble is to be 0.002 below its best member, ncf at most 0.880."""
-    if name == "ensemble":
-        return min(float(np.mean(values)) for other, values in errors.items() if other != name) - 0.002
-    return 0.880 if name == "ncf" else None
+    figures = {
+        f"{name}, NDCG@10, last rating": Figure(value, "", higher=True, goal=0.045 if name == "ensemble" else None)
+        for name, value in table(RANKERS, parts.train, parts.test, "ndcg@10").items()
+    }
+    tables = [table(RATERS, *latest_small(folder, seed), "rmse") for seed in SEEDS[: 1 if quick else None]]
+    means = {name: float(np.mean([one[name] for one in tables])) for name in tables[0]}
+    goals = {"ncf": 0.880, "ensemble": min(value for name, value in means.items() if name != "ensemble") - 0.002}
+    return figures | {f"{name}, RMSE, 90/10": Figure(value, "", goal=goals.get(name)) for name, value in means.items()}

@@ -112,7 +112,7 @@ def test_equal_scores_are_worth_the_middle_of_their_places():
 
 
 def test_scores_are_put_on_one_scale():
-    scores = np.array([[1.0, 2, 3], [7, 7, 7]])
+    scores = np.array([[1.0, 2, 3], [7, 7, 7]], np.float32)
     found = standardized(scores)
     np.testing.assert_allclose(found[0], [-(1.5**0.5), 0, 1.5**0.5], rtol=1e-6)
     np.testing.assert_array_equal(found[1], 0)

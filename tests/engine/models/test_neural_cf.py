@@ -244,7 +244,7 @@ def test_a_fitted_vector_is_no_worse_than_its_start(data):
 
 def test_large_tables_learn_by_touched_rows_alone():
     users = np.arange(800) // 2
-    rows = table(users, np.arange(800) % 2 + (users % 200) * 2, 1 + 4 * (users % 2), n_users=400, n_items=400)
+    rows = table(users, np.arange(800) % 2 + (users % 200) * 2, 1 + 4 * (users % 2), n_users=400, n_items=600)
     model, epochs = trained(rows, batch_size=16, epochs=3, learning_rate=0.02, negatives=4)
     assert np.isfinite(epochs[-1].losses["train"])
     assert epochs[-1].losses["train"] < epochs[0].losses["train"]
