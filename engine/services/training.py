@@ -242,8 +242,13 @@ def _calibrate(model: Model, parts: Split) -> Calibration | None:
     """Measure on the held-out rows how far predicted ratings are off."""
     if not model.predicts_ratings or not len(parts.test):
         return None
-    predicted = model.rate_pairs(parts.test.user_index, parts.test.item_index)
-    return Calibration.fit(beside(predicted, parts.train, parts.test), parts.train.scale)
+    users, items = parts.test.user_index, parts.test.item_index
+    rows = beside(model.rate_pairs(users, items), parts.train, parts.test)
+    served = rows._replace(  # histories that are answered for hold these rows too, and so does a fit on all rows
+        user_counts=rows.user_counts + parts.test.user_counts[users],
+        item_counts=rows.item_counts + parts.test.item_counts[items],
+    )
+    return Calibration.fit(served, parts.train.scale)
 
 
 def _metric_rows(report: Report | None) -> dict[str, MetricRow]:
