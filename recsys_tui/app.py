@@ -16,7 +16,7 @@ from recsys_tui.actions import EVERYWHERE, PLACES
 from recsys_tui.screens import SCREENS, screen_class
 from recsys_tui.screens.around import Around, screen_text
 from recsys_tui.screens.base import Place
-from recsys_tui.stream import Desk, StoreChanged, StoreState, StoreTrouble, Stream
+from recsys_tui.stream import Desk, StoreChanged, StoreState, StoreTrouble, Stream, refuse_migration
 from recsys_tui.ui_state import UiState
 from recsys_tui.widgets.plain import PlainCharacters
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.services import Services
 
 _MOST_LOOKS, _QUIET_LOOKS = 400, 12
+_CACHE_KIB = 4096  # a thread: what is on a screen is little, and there are several threads
 _END_SECONDS = 3.0
 EXIT_BY_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
 
@@ -111,7 +112,9 @@ class RecsysApp(Around):
             if self._services is None:
                 from engine.services import Services
 
-                self._services = Services.open(self.database_path)
+                if self.read_only:
+                    refuse_migration(self.database_path)
+                self._services = Services.open(self.database_path, cache_kib=_CACHE_KIB)
             return self._services
 
     def look_now(self) -> None:
@@ -120,8 +123,7 @@ class RecsysApp(Around):
 
     def forget_services(self) -> None:
         """Open the database again at the next question: it was made, or replaced."""
-        with self._opening:
-            self._services = None
+        self._services = None  # without the lock, which a thread may hold for as long as the database is locked
         self._stream.look_now(anew=True)
 
     def say_read_only(self) -> None:
@@ -194,8 +196,7 @@ class RecsysApp(Around):
     def on_store_trouble(self, message: StoreTrouble) -> None:
         """Show what is wrong on every place."""
         self.trouble = message
-        with self._opening:
-            self._services = None
+        self._services = None
         for screen in self.places_made():
             screen.take_trouble(message)
 

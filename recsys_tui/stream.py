@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ from textual.message import Message
 
 from store import canaries, ratings
 from store.changes import Watch
+from store.database import Database
+from store.errors import UsageRefused
+from store.migrations import SCHEMA_VERSION, schema_version
 
 if TYPE_CHECKING:
     from engine.services import Services
@@ -95,6 +99,20 @@ class Ticket:
     then: Callable[[Any], None]
     failed: Callable[[Exception], None]
     void: bool = False
+
+
+def refuse_migration(path: Path) -> None:
+    """Raise where opening a database would change it: under `--read-only`.
+
+    Raises:
+        UsageRefused: an older program wrote it.
+    """
+    version = schema_version(Database(path))
+    if version < SCHEMA_VERSION:
+        raise UsageRefused(
+            f"{path} has schema {version}, this program {SCHEMA_VERSION}: reading it takes a migration",
+            hint="start once without --read-only; a backup is made first",
+        )
 
 
 class Desk:

@@ -73,6 +73,7 @@ class Train(Place):
         self.query_one("#log-pane").display = self.remembered("log", default=True)
         titled(self.query_one("#runs-pane"), "runs")
         titled(self.query_one("#log-pane"), "log")
+        curves.show([], EMPTY)
         self._titles()
         self.query_one("#runs").focus()
 

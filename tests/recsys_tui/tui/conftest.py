@@ -37,8 +37,8 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     """Opens terminals; each is closed at the end."""
     opened: list[Terminal] = []
 
-    def open_one(db: Path, *arguments: str, size: tuple[int, int] = (80, 24), **env: str) -> Terminal:
-        opened.append(Terminal(db, *arguments, size=size, **env))
+    def open_one(db: Path, *arguments: str, size: tuple[int, int] = (80, 24), **more: str) -> Terminal:
+        opened.append(Terminal(db, *arguments, size=size, **more))
         return opened[-1]
 
     yield open_one

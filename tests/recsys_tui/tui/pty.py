@@ -18,7 +18,7 @@ ON = {"alternate screen": "1049", "mouse": "1000", "hidden cursor": "25"}
 class Terminal:
     """A terminal with the program in it."""
 
-    def __init__(self, db: Path, *arguments: str, size: tuple[int, int] = (80, 24), **env: str) -> None:
+    def __init__(self, db: Path, *arguments: str, size: tuple[int, int] = (80, 24), code: str = "", **env: str) -> None:
         columns, rows = size
         kept = environment(db, XDG_STATE_HOME=str(db.parent / "state"))
         kept |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"} | env
@@ -28,7 +28,7 @@ class Terminal:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self.raw = b""
-        command = [sys.executable, "-m", "recsys_tui", *arguments]
+        command = [sys.executable, *(["-c", code] if code else ["-m", "recsys_tui"]), *arguments]
         self.child = pexpect.spawn(command[0], command[1:], env=kept, dimensions=(rows, columns), timeout=30)
         self.child.setecho(False)
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shlex
+import sqlite3
 
 import click
 import pytest
@@ -13,7 +14,11 @@ from recsys_tui.cli import app as cli_app
 from recsys_tui.commands.tree import commands
 from recsys_tui.screens import SCREENS, screen_class
 from recsys_tui.widgets.virtual_table import VirtualTable
+from store.database import Database
+from store.journal import Journal
+from store.registry import Registry
 from tests.cli import call
+from tests.hostile import HOSTILE, harmful
 from tests.recsys_tui.tui.pilot import drive
 
 ACTIONS = [*EVERYWHERE, *(action for name in SCREENS for action in screen_class(name).ACTIONS)]
@@ -268,3 +273,58 @@ def test_the_loop_is_never_held_up(films):
         assert worst < 0.25
 
     drive(films, script)
+
+
+def test_read_only_does_not_even_migrate(films):
+    with sqlite3.connect(films) as db:
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+
+    async def script(ui):
+        assert "takes a migration" in ui.text
+
+    drive(films, script, read_only=True)
+    with sqlite3.connect(films) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == 1
+    db.close()
+
+
+def test_the_mouse_does_what_the_keys_do(films):
+    """A click on a place, on a key in the footer, and on a row."""
+
+    async def script(ui):
+        header = ui.text.splitlines()[0]
+        await ui.pilot.click("#header", offset=(header.index("2 Models") + 1, 0))
+        await ui.settle()
+        assert ui.app.place().NAME == "models"
+        keys = ui.text.splitlines()[-1]
+        await ui.pilot.click("#keys", offset=(keys.index("? Help") + 1, 0))
+        await ui.settle()
+        assert "help: Models" in ui.text
+        await ui.press("escape")
+        await ui.pilot.click("#versions", offset=(5, 1))
+        await ui.settle()
+        assert ui.app.screen.query_one("#versions").current["version"] == "v3"
+
+    drive(films, script, screen="train")
+
+
+def test_hostile_text_is_shown_safe_and_does_nothing(films):
+    """A label, reasons of failure and hints are text from outside, on Models and on Jobs."""
+    texts = [payload.text[:60].encode(errors="replace").decode() for payload in HOSTILE]
+    Registry(Database(films)).label(1, " ".join(texts))
+    journal = Journal(Database(films))
+    for text in texts:
+        journal.fail(journal.create("train", "mf", {"model": text}), code="error", error=f"{text} [/bold]", hint=text)
+
+    async def script(ui):
+        await ui.press("G")
+        assert not harmful(ui.text.replace("\n", ""))
+        assert "[REC]" in ui.text
+        await ui.press("6")
+        for _ in range(4):
+            await ui.press("pagedown")
+            assert not harmful(ui.text.replace("\n", ""))
+        assert "[/bold]" in ui.text
+
+    drive(films, script, screen="models", size=(140, 40))

@@ -71,6 +71,20 @@ def test_a_terminal_that_is_gone_ends_it(terminal, films):
     pytest.fail("the process went on without its terminal")
 
 
+def test_a_fault_of_the_program_is_one_line_on_a_restored_terminal(terminal, films):
+    code = (
+        "from recsys_tui.app import RecsysApp\nfrom recsys_tui.__main__ import main\n"
+        "RecsysApp.action_help = lambda self: 1 / 0\nmain()"
+    )
+    one = terminal(films, code=code)
+    one.wait_for("active v1")
+    one.press("?")
+    assert one.end() == 1
+    assert one.left_on() == set()
+    assert b"unexpected ZeroDivisionError" in one.raw
+    assert b"Traceback" not in one.raw
+
+
 def test_it_follows_the_size_of_the_window(terminal, films):
     one = terminal(films, "tui", "--screen", "models")
     one.wait_for("versions 3")
