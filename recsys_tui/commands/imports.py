@@ -82,6 +82,8 @@ def import_(
         timeout=seconds(timeout, "--timeout"),
         since_last=since_last,
     )
+    of_mongodb = {"--collection": collection, "--items-collection": items_collection, "--query": query}
+    _check_flags(source, of_mongodb, {"--items-map": items_map, "--items-table": items_table})
     line = Line(session)
     result = import_source(
         session.database,
@@ -127,6 +129,24 @@ def _scale(text: str) -> tuple[float, float, float | None] | None:
     except ValueError:
         pass
     raise UsageRefused(f"--scale {text} is no scale", hint="write low:high or low:high:step, such as --scale 0.5:5:0.5")
+
+
+def _check_flags(source: str, of_mongodb: Mapping[str, str], of_titles: Mapping[str, Any]) -> None:
+    """Refuse flags that would be passed over.
+
+    Raises:
+        UsageRefused: one that the source knows nothing of.
+    """
+    from store.errors import UsageRefused
+
+    mongodb = is_address(source)
+    stray = next((flag for flag, value in of_mongodb.items() if value and not mongodb), "")
+    if stray:
+        raise UsageRefused(f"{stray} is for MongoDB, not for {source}", hint="mongodb://HOST/DATABASE")
+    if of_titles["--items-table"] and mongodb:
+        raise UsageRefused("--items-table is for SQLite files", hint="--items-collection NAME")
+    if of_titles["--items-map"] and not (of_mongodb["--items-collection"] or of_titles["--items-table"]):
+        raise UsageRefused("--items-map needs to know where titles are", hint="--items-collection or --items-table")
 
 
 def _opened(session: Session, importer: Any) -> None:

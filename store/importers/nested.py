@@ -10,7 +10,8 @@ from itertools import takewhile
 from typing import Any
 
 from store import errors
-from store.importers.columns import ROLES, find_columns, role_of
+from store.importers.columns import ROLES, find_columns, plain, role_of
+from store.near import near_names
 
 _DEEPEST = 8
 _MOST_PATHS = 500
@@ -99,9 +100,15 @@ def find_paths(names: Sequence[str], mapping: dict[str, str], *, source: str) ->
         DataRefused: a column is missing or ambiguous; the hint names the `--map` to use.
         UsageRefused: a stated path is none.
     """
-    for path in mapping.values():
-        if path not in names:  # a column's own name may be anything
-            keys_of(path)
+    named = {plain(name): name for name in names}
+    mapping = {role: path if path in names else named.get(plain(path) or path, path) for role, path in mapping.items()}
+    for role, path in mapping.items():
+        if path not in names and not path.isdecimal():  # a column's own name may be anything
+            whole = ".".join(key for key in keys_of(path) if not key.isdecimal())
+            if role != "time" and whole not in names:  # times may be rare
+                raise errors.DataRefused(
+                    f"--map {role}={path}: {source} has no such field in its first rows", hint=near_names(path, names)
+                )
     known = list(dict.fromkeys([*names, *(path for path in mapping.values() if not path.isdecimal())]))
     taken = set(mapping.values())
     guessed = dict(mapping)

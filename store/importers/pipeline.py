@@ -109,6 +109,9 @@ def import_source(
     with ExitStack() as stack:
         found = stack.enter_context(closing(Source(source, stdin, reading)))
         name = recognise(found) if format == "auto" else format
+        if found.is_address != (name == "mongodb"):
+            what = "an address" if found.is_address else "no address"
+            raise errors.UsageRefused(f"--format {name}: {found.text} is {what}", hint="leave --format out")
         if found.options.since_last:
             found.options = replace(found.options, after=_after(database, found, name))
         importer = importer_class(name)(found, mapping or {})
