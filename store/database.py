@@ -105,11 +105,13 @@ class Database:
     Args:
         path: of the file; it need not exist yet.
         busy_seconds: how long to wait for another process's transaction.
+        cache_kib: pages that each connection keeps, in KiB.
     """
 
-    def __init__(self, path: Path | str, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(self, path: Path | str, *, busy_seconds: float = BUSY_SECONDS, cache_kib: int = CACHE_KIB) -> None:
         self.path = Path(path).expanduser().absolute()
         self._busy_seconds = busy_seconds
+        self._cache_kib = cache_kib
         self._local = threading.local()
         self._gate = gate_of(self.path)
 
@@ -261,6 +263,6 @@ class Database:
             f"PRAGMA journal_mode = {mode}",
             "PRAGMA synchronous = FULL",
             "PRAGMA foreign_keys = ON",
-            f"PRAGMA cache_size = -{CACHE_KIB}",
+            f"PRAGMA cache_size = -{int(self._cache_kib)}",
             "PRAGMA temp_store = MEMORY",
         ]

@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from store.database import Database
+from store.database import CACHE_KIB, Database
 from store.journal import Journal
 from store.migrations import SCHEMA_VERSION, migrate, schema_version
 from store.registry import Registry
@@ -32,18 +32,19 @@ class Services:
         self.database = database
 
     @classmethod
-    def open(cls, home: Path | str, *, create: bool = False) -> Self:
+    def open(cls, home: Path | str, *, create: bool = False, cache_kib: int = CACHE_KIB) -> Self:
         """Open the services over the database file `home`.
 
         Args:
             home: path of the database.
             create: make or migrate the file; without it a missing file is an error at first use.
+            cache_kib: pages of the file that each thread keeps in memory.
 
         Raises:
             NotOurDatabase, TooNew: the file cannot be used.
             NotFound: it does not exist and `create` is false.
         """
-        database = Database(home)
+        database = Database(home, cache_kib=cache_kib)
         if create or schema_version(database) < SCHEMA_VERSION:
             migrate(database)
         return cls(database)

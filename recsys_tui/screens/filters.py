@@ -48,10 +48,11 @@ class FilterDialog(ModalScreen[Wanted | None]):
         with Vertical(classes="dialog") as box:
             box.border_title = "which items"
             for name, label, hint in _FIELDS:
+                error = f"{name}-error"
                 with Horizontal(classes="row"):
                     yield Static(label)
                     yield Input(values[name], placeholder=hint, id=name, select_on_focus=False)
-                yield Static(id=f"{name}-error", classes="field-error")
+                yield Static(id=error, classes="field-error")
             yield Toggle("also what they have rated", wanted.seen, id="seen")
             with Horizontal(classes="buttons"):
                 yield Button("Show", id="show", variant="primary", compact=True)
