@@ -101,10 +101,10 @@ class GroupCommit:
         with self._arrived:
             while len(self._waiting) >= self._most:
                 self._room.wait()
-            self._waiting.append(request)
             if not self._running:
-                self._running = True
                 threading.Thread(target=self._work, name="ratings", daemon=True).start()
+                self._running = True
+            self._waiting.append(request)
             if len(self._waiting) in {1, self._wanted}:
                 self._arrived.notify()
         result = request.wait()
@@ -125,19 +125,32 @@ class GroupCommit:
     # --- the writer thread ----------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        with thread_limit(1), ThreadPoolExecutor(1, "fold-in") as folding:  # BLAS threads would only wait for another
-            while self._next():
-                with self._arrived:
-                    group, self._waiting = self._waiting, []
-                    kept, self._vectors = self._vectors, []
-                    self._wanted = max(1, len(group))
-                    self._room.notify_all()
-                self._write(group, kept, folding)
-                with self._quiet:
-                    self._writing = False
-                    if not self._vectors and not self._waiting:
-                        self._flushing = False
-                        self._quiet.notify_all()
+        try:
+            with thread_limit(1), ThreadPoolExecutor(1, "fold-in") as folding:  # BLAS threads would wait for each other
+                while self._next():
+                    self._write_group(folding)
+        except BaseException as error:
+            log.exception("the writer of ratings ended; the next rating starts another")
+            with self._arrived:
+                left, self._waiting, self._vectors = self._waiting, [], []
+                self._running = self._writing = self._flushing = False
+                self._room.notify_all()
+                self._quiet.notify_all()
+            for request in left:
+                request.answer(error)
+
+    def _write_group(self, folding: ThreadPoolExecutor) -> None:
+        with self._arrived:
+            group, self._waiting = self._waiting, []
+            kept, self._vectors = self._vectors, []
+            self._wanted = max(1, len(group))
+            self._room.notify_all()
+        self._write(group, kept, folding)
+        with self._quiet:
+            self._writing = False
+            if not self._vectors and not self._waiting:
+                self._flushing = False
+                self._quiet.notify_all()
 
     def _next(self) -> bool:
         """Wait until there is something to write, for a moment until as many have come as last time."""

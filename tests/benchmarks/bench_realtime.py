@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*, quick: bool = False) -> dict[str, Figure]:
-    """Return updates a second and their 99th percentile; the goals are those of a later version."""
+    """Return updates a second, each on the disk and folded in when it counts, and their 99th percentile."""
     with tempfile.TemporaryDirectory(prefix="bench-realtime-") as folder:
         services = Services.open(Path(folder) / "films.db", create=True)
         import_source(services.database, str(ROOT / "sample_data"))

@@ -207,6 +207,19 @@ def test_without_a_version_ratings_are_stored_all_the_same(tmp_path):
     assert services.realtime.failures == 0
 
 
+def test_a_writer_that_cannot_go_on_leaves_nobody_waiting(services, monkeypatch):
+    def broken(_limit):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("engine.services.group_commit.thread_limit", broken)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(services.realtime.record, f"u{k}", "i1", 4.5) for k in range(4)]
+        assert [type(future.exception(timeout=20)) for future in asked] == [RuntimeError] * 4
+    services.realtime.flush()
+    monkeypatch.undo()
+    assert services.realtime.record("u1", "i1", 2.5).previous != 4.5
+
+
 def test_the_threads_end_when_nothing_comes(services, monkeypatch):
     monkeypatch.setattr("engine.services.group_commit._IDLE_SECONDS", 0.05)
     for value in (4.5, 3.5):
