@@ -98,9 +98,9 @@ def note_reads(database: Database, number: int, *, query: str, last: str, broken
             db.execute("UPDATE imports SET state = 'failed', error = ? WHERE id = ?", (broken, number))
 
 
-def note_layout(database: Database, number: int, delimiter: bytes, columns: dict[str, int]) -> None:
+def note_layout(database: Database, number: int, delimiter: bytes, columns: dict[str, int], width: int) -> None:
     """Record how the rows of a delimited text are cut into fields, so that refused ones can be shown field by field."""
-    layout = json.dumps({"delimiter": delimiter.decode(), "columns": columns})
+    layout = json.dumps({"delimiter": delimiter.decode(), "columns": columns, "width": width})
     with database.write() as db:
         db.execute(
             "UPDATE imports SET footprint = json_set(footprint, '$.layout', json(?)) WHERE id = ?", (layout, number)

@@ -102,6 +102,8 @@ def _fields(raw: str, found: Import, layout: dict[str, Any] | None) -> dict[str,
     """Return what can be told of the fields of a row from its text."""
     if layout is not None:
         parts = split_line(raw.encode("utf-8", "replace"), layout["delimiter"].encode()) or []
+        if len(parts) != layout["width"]:  # which field is missing or too much is for a person to say
+            return {}
         cells = [part.decode("utf-8", "replace") for part in parts]
         return {role: cells[position] for role, position in layout["columns"].items() if position < len(cells)}
     try:

@@ -127,7 +127,8 @@ def import_source(
         else:
             run.perform(stated, strict=strict, source=found.text, format_name=name)
         if run.outcome.get("rejected") and not dry_run and isinstance(importer, CsvImporter | MovieLensImporter):
-            note_layout(database, run.outcome["import_id"], importer.dialect.delimiter, importer.dialect.columns)
+            shape = importer.dialect
+            note_layout(database, run.outcome["import_id"], shape.delimiter, shape.columns, shape.width)
         if isinstance(importer, Resumes):
             _note(database, importer, run.outcome.get("import_id"), found.options.query)
     seconds = time.monotonic() - began
