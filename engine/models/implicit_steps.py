@@ -10,7 +10,7 @@ from engine.jit import over_rows
 from engine.kernels import Rows
 from engine.kernels_implicit import Fixed, padded, solve_by_blocks, solve_by_gradients, solve_exactly
 from engine.models.feedback import training_confidences
-from engine.models.implicit_als import ImplicitALSConfig, ridge_of
+from engine.models.implicit_als import ImplicitALSConfig, Ridge
 
 Vectors = NDArray[np.float32]
 
@@ -34,8 +34,8 @@ class Schedule:
         first_whole: the first epoch that looks at everybody after epochs that did not; 0 where there is none.
     """
 
-    def __init__(self, train: Interactions, config: ImplicitALSConfig, seed: int) -> None:
-        self._train, self._config = train, config
+    def __init__(self, train: Interactions, config: ImplicitALSConfig, ridge: Ridge, seed: int) -> None:
+        self._train, self._config, self._ridge = train, config, ridge
         self._share = config.sample or min(1.0, _ENOUGH / max(1, len(train)))
         self._chosen = np.random.default_rng([seed, 1]).random(train.n_users) < self._share
         self._sampled = config.epochs - _WHOLE if self._share < 1 else 0
@@ -48,7 +48,7 @@ class Schedule:
         if self._held is None or self._held[0] != sampled:
             self._held = None
             rows = self._train.rows(self._chosen[self._train.user_index]) if sampled else self._train
-            self._held = sampled, Alternation(rows, self._config)
+            self._held = sampled, Alternation(rows, self._config, self._ridge)
         return self._held[1]
 
     def note(self, number: int) -> str:
@@ -62,20 +62,21 @@ class Alternation:
     Args:
         train: the rows.
         config: hyper-parameters.
+        ridge: how much vectors are shrunk.
 
     Attributes:
         n_ratings: how many rows.
     """
 
-    def __init__(self, train: Interactions, config: ImplicitALSConfig) -> None:
-        self._config = config
+    def __init__(self, train: Interactions, config: ImplicitALSConfig, ridge: Ridge) -> None:
+        self._config, self._ridge = config, ridge
         weights = training_confidences(config.confidence, train)
         self._by_user = Rows(train.indptr, train.item_index, weights)
         self._by_item = _turned(self._by_user, train)
         self.n_ratings = len(train)
         self._weight = float(weights.sum(dtype=np.float64))
-        self._user_ridge = self._ridge(train.user_index, weights, train.user_counts, train.item_counts)
-        self._item_ridge = self._ridge(train.item_index, weights, train.item_counts, train.user_counts)
+        self._user_ridge = self._ridges(train.user_index, weights, train.user_counts, train.item_counts)
+        self._item_ridge = self._ridges(train.item_index, weights, train.item_counts, train.user_counts)
         self.solver = chosen_solver(config, len(train), train.n_users + train.n_items)
 
     def start(self, rng: np.random.Generator) -> tuple[Vectors, Vectors]:
@@ -118,7 +119,7 @@ class Alternation:
             over_rows(solve_by_blocks, rows.starts, rows, fixed, wanted, gains, _block_width(known.shape[1]))
         return float(gains.sum())
 
-    def _ridge(
+    def _ridges(
         self,
         index: NDArray[np.integer[Any]],
         weights: NDArray[np.float32],
@@ -127,7 +128,7 @@ class Alternation:
     ) -> Vectors:
         """Return λ (C + α0 n)^ν of each row of a side, n of the other side having ratings."""
         sums = np.bincount(index, weights, len(counts)).astype(np.float64)
-        return ridge_of(self._config, sums, int(np.count_nonzero(across)))
+        return self._ridge.of(sums, int(np.count_nonzero(across)))
 
 
 def chosen_solver(config: ImplicitALSConfig, n_ratings: int, n_rows: int) -> str:

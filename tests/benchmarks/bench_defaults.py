@@ -43,8 +43,8 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
         {"regularization": 0.016},
         {"unobserved_weight": 0.15},
         {"unobserved_weight": 0.6},
-        {"frequency_exponent": 0.5, "regularization": 0.1},
-        {"frequency_exponent": 0.0, "regularization": 2.0},
+        {"frequency_exponent": 0.5},
+        {"frequency_exponent": 0.0},
     ],
     "ease": [
         {},

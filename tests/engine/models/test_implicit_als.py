@@ -37,7 +37,7 @@ def loss(model, train):
     scores = p @ q.T
     n_users, n_items = (int((counts > 0).sum()) for counts in (train.user_counts, train.item_counts))
     ridges = [
-        config.regularization * (counts + config.unobserved_weight * n) ** config.frequency_exponent
+        model.ridge.strength * (counts + config.unobserved_weight * n) ** config.frequency_exponent
         for counts, n in ((train.user_counts, n_items), (train.item_counts, n_users))
     ]
     penalty = ridges[0] @ (p**2).sum(1) + ridges[1] @ (q**2).sum(1)
@@ -143,6 +143,18 @@ def test_a_large_model_is_solved_by_gradients_and_a_small_one_exactly():
     assert chosen_solver(ImplicitALS(n_factors=32).config, 100_000, 10_000) == "cholesky"
     assert chosen_solver(ImplicitALS(n_factors=64).config, 1_000_000, 10_000) == "cg"
     assert chosen_solver(ImplicitALS(n_factors=64, solver="subspace").config, 1_000_000, 10_000) == "subspace"
+
+
+def test_where_the_regularization_is_left_open_an_average_user_and_item_are_shrunk_alike_at_any_size():
+    for shape in ((60, 40, 900), (600, 30, 4_000), (30, 400, 2_000)):
+        for exponent in (0.0, 0.5, 1.0):
+            train, _ = planted(*shape)
+            model, _ = trained(train, n_factors=4, epochs=1, frequency_exponent=exponent)
+            n_users, n_items = ((counts > 0).sum() for counts in (train.user_counts, train.item_counts))
+            ridges = model.ridge.of(len(train) / n_users, n_items), model.ridge.of(len(train) / n_items, n_users)
+            assert float(ridges[0] * ridges[1]) ** 0.5 == pytest.approx(8, rel=1e-4)
+    stated, _ = trained(train, n_factors=4, epochs=1, regularization=0.25)
+    assert stated.ridge.strength == 0.25
 
 
 class TestSampledEpochs:
