@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -171,10 +172,19 @@ def contributions(view: View, positions: NDArray[np.integer[Any]]) -> list[Contr
     item is explained so, and in a list its similar movies are those most alike.
     """
     if isinstance(view.model, Explains):
-        return list(view.model.contributions(view.items, view.ratings, positions))
+        with _libraries().limit(limits=1, user_api="blas"):  # matrices this small gain nothing by a second thread
+            return list(view.model.contributions(view.items, view.ratings, positions))
     if isinstance(view.model, FoldsIn) and len(positions) == 1:
         return list(contributions_by_removal(view.model, view.items, view.ratings, positions))
     return [None] * len(positions)
+
+
+@cache
+def _libraries() -> Any:
+    """Return the numeric libraries that are loaded; finding them takes longer than a list of ten."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _weights(
