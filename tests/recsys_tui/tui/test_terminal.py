@@ -230,7 +230,7 @@ def test_leaving_while_a_training_runs_says_that_it_goes_on(terminal, films):
     run(films, "train", "mf", "--set", "epochs=3000", "--set", "n_factors=64", "--detach")
     one = terminal(films)
     try:
-        one.wait_for("job 4 mf runs")
+        one.wait_for("job 4 mf  running")
         one.press("q")
         assert one.end() == 0
         assert b"job 4 (mf) goes on" in one.raw
