@@ -59,7 +59,7 @@ def why_short(view: View, filters: Filters, found: int, wanted: int) -> list[str
         if not culprit and not left.any():
             culprit = f"{name}: no item passes it" if not passes.any() else f"{name}, after those before it"
     if culprit:
-        return [f"nothing is left by {culprit} ({'; '.join(parts)})"]
+        return [f"no item is eligible: nothing is left by {culprit} ({'; '.join(parts)})"]
     return [f"only {found} of {wanted} items are eligible: " + "; ".join(parts)]
 
 
