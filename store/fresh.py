@@ -104,14 +104,10 @@ def _lay_out(
     copy: swap.PrivateCopy, first: First, rows: Iterable[Rows], tell: Callable[[int], None]
 ) -> tuple[Counts, list[float]]:
     """Write the rows behind the last page and hang them below the root page of the table."""
-    after, page, root = (
-        copy.connection.execute(query).fetchone()[0]
-        for query in (
-            "PRAGMA page_count",
-            "PRAGMA page_size",
-            "SELECT rootpage FROM sqlite_master WHERE name = 'ratings'",
-        )
-    )
+    db = copy.connection
+    after = db.execute("PRAGMA page_count").fetchone()[0]
+    page = db.execute("PRAGMA page_size").fetchone()[0]
+    root = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ratings'").fetchone()[0]
     tree = TreeWriter(copy.file, after=after, page=page, widths=first.widths(), number=first.import_id)
     total, ratings = 0, np.zeros(0)
     for part in rows:
