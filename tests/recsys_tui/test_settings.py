@@ -124,7 +124,8 @@ def test_an_unknown_name_brings_the_nearest(places):
     places.project.write_text("thread = 2")
     with pytest.raises(SettingsError, match="unknown setting 'thread'") as refused:
         places.load()
-    assert refused.value.hint == "did you mean threads? settings: db, color, ascii, threads, memory_gb, theme, mouse, keys"
+    names = "db, color, ascii, threads, memory_gb, theme, mouse, keys"
+    assert refused.value.hint == f"did you mean threads? settings: {names}"
 
 
 @pytest.mark.parametrize("content", [b"threads = ", b"\xff\xfe", b"threads = 1\nthreads = 2"])
