@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _MOST_LOOKS, _QUIET_LOOKS = 400, 12
 _CACHE_KIB = 4096  # a thread: what is on a screen is little, and there are several threads
-_END_SECONDS = 3.0
+_END_SECONDS = {signal.SIGTERM: 15.0, signal.SIGHUP: 3.0, signal.SIGINT: 15.0}
 EXIT_BY_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
 
 
@@ -157,7 +157,7 @@ class RecsysApp(Around):
         """
         code = EXIT_BY_SIGNAL[number]
         loop.call_soon_threadsafe(lambda: self.exit(code, return_code=code))
-        last = threading.Timer(_END_SECONDS, self._end_at_once, (code,))
+        last = threading.Timer(_END_SECONDS[number], self._end_at_once, (code,))
         last.daemon = True
         last.start()
 
