@@ -14,7 +14,7 @@ from recsys_tui import render
 from recsys_tui.commands.options import Version
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
-from store.errors import DataRefused, NotFound, UsageRefused
+from store.errors import DataRefused, NotFound
 
 if TYPE_CHECKING:
     from engine.services.onboarding import Interview
@@ -108,7 +108,8 @@ def _converse(session: Session, interview: "Interview") -> None:
         if question is None:
             return
         genres = f"  {', '.join(question.genres)}" if question.genres else ""
-        render.say(f"\n{number}/{_asked()}  {question.title or question.item}{genres}")
+        render.say("")
+        render.say(f"{number}/{_asked()}  {question.title or question.item}{genres}")
         while True:
             prompt.write("your rating: ")
             prompt.flush()
@@ -116,9 +117,9 @@ def _converse(session: Session, interview: "Interview") -> None:
             if not typed or typed.strip().casefold() in {"q", "quit"}:
                 return
             try:
-                interview.take(question, _value(typed, "the answer"))
-            except (DataRefused, UsageRefused) as error:
-                render.say(f"{error}; {error.hint}")
+                interview.take(question, _value(typed, "your answer"))
+            except DataRefused as error:
+                render.say(f"{error}: a number from {scale}, Enter for not seen, q to stop")
                 continue
             break
         names = [row["title"] or row["item"] for row in interview.items(_LIVE)]
