@@ -13,7 +13,7 @@ from recsys_tui.actions import Action
 from recsys_tui.screens import stock
 from recsys_tui.screens.imports import ImportsPlace
 from recsys_tui.screens.sheet import Sheet
-from recsys_tui.screens.stockview import curve_of, facts_of, shown_lines, tail_of
+from recsys_tui.screens.stockview import curve_of, facts_of, health_page, tail_of
 from recsys_tui.widgets.columns import Field
 from recsys_tui.widgets.drawn import distribution
 from recsys_tui.widgets.text import shown
@@ -197,7 +197,7 @@ class Data(ImportsPlace):
         """Look for what is wrong with the data."""
         sheet = Sheet("health of the data", "data health", "looks through all ratings …")
         self.app.push_screen(sheet)
-        self.ask("health", stock.health, lambda text: sheet.fill(shown_lines(text)), sheet.fail)
+        self.ask("health", stock.health, lambda checks: sheet.fill(health_page(checks)), sheet.fail)
 
     # --- what the frame asks --------------------------------------------------------------------------------------
 

@@ -112,9 +112,11 @@ def undo(services: "Services", number: int) -> "Undoing":
     return undo_import(services.database, number)
 
 
-def health(services: "Services", ticket: "Ticket") -> str:
-    """Return what `data health` says, in a process of its own: it looks at all ratings."""
-    return child.run(["data", "health"], services.database.path, stop=lambda: ticket.void)
+def health(services: "Services", ticket: "Ticket") -> "list[dict[str, Any]]":
+    """Return the checks of `data health`, made in a process of its own: it looks at all ratings."""
+    told = child.run_json(["data", "health"], services.database.path, stop=lambda: ticket.void)
+    checks: list[dict[str, Any]] = told["checks"]
+    return checks
 
 
 def by_span(found: "Activity", cells: int) -> tuple[list[int], str]:

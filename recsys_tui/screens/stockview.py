@@ -1,6 +1,6 @@
 """How what is stored is drawn: figures under each other, ratings over time, what undoing an import means."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
@@ -10,7 +10,7 @@ from recsys_tui.widgets.drawn import area, ranged
 from recsys_tui.widgets.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from store.activity import Activity
     from store.imports import Import
@@ -77,6 +77,12 @@ def tail_of(source: str) -> str:
     return source if "://" in source or len(parts) <= 3 else f"…/{'/'.join(parts[-2:])}"
 
 
-def shown_lines(text: str) -> Content:
-    """Return what a command wrote as a page."""
-    return Content("\n").join(shown(line.replace("\t", "  ")) for line in text.splitlines())
+def health_page(checks: "Sequence[Mapping[str, Any]]") -> Content:
+    """Return the checks, those first that ask for a look, each with what to do."""
+    lines: list[Content] = []
+    for check in sorted(checks, key=lambda check: bool(check["ok"])):
+        mark, style = ("ok  ", "$text-success") if check["ok"] else ("look", "$text-warning")
+        lines.append(Content.assemble((mark, style), "  ", shown(f"{check['name']}  ", "bold"), shown(check["detail"])))
+        if check["hint"] and not check["ok"]:
+            lines.append(Content.assemble("      ", shown(check["hint"], "$text-muted")))
+    return Content("\n").join(lines)

@@ -60,9 +60,10 @@ def list_fields(found: "Lists | None") -> list[Field]:
 
     drawn = [Field("drawn", f"{found.ends[0]:g} 80% {found.ends[1]:g}".center(_SCALE), show=draw, width=_SCALE)]
     figures = [Field("figure", name, show=figure(found.predicts), width=6, align="right")]
+    bounded = found.predicts and any(line.bounds for line in found.lines)
     why = Field("why", grows=True, spare=True, width=14, tone="dim")
     moved = [Field("move", width=4, align="right", tone="accent")] if found.moved else []
-    return [place, title, *moved, *figures, *(drawn if found.predicts else []), why]
+    return [place, title, *moved, *figures, *(drawn if bounded else []), why]
 
 
 def part_fields(largest: float, digits: int) -> list[Field]:

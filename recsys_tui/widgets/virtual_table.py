@@ -40,11 +40,11 @@ class VirtualTable(ScrollView, can_focus=True):
     }
     DEFAULT_CSS = """
     VirtualTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; background: transparent; }
-    VirtualTable > .virtual-table--header { text-style: bold; color: $text-muted; }
+    VirtualTable > .virtual-table--header { text-style: bold; color: $foreground-muted; }
     VirtualTable > .virtual-table--cursor { background: $accent; color: $background; text-style: bold; }
     VirtualTable > .virtual-table--blurred { background: $accent-muted; color: $foreground; text-style: bold; }
     VirtualTable > .virtual-table--hover { background: $surface; }
-    VirtualTable > .virtual-table--dim { color: $text-muted; }
+    VirtualTable > .virtual-table--dim { color: $foreground-muted; }
     VirtualTable > .virtual-table--accent { color: $text-accent; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -59,6 +59,19 @@ class TestStored:
         drive(films, act, screen="data")
         assert call(films, "stats", "--json").json["ratings"] == before
 
+    def test_health_says_first_what_asks_for_a_look(self, films):
+        checks = call(films, "data", "health", "--json").json["checks"]
+        poor = next(check for check in checks if not check["ok"])
+
+        async def act(ui):
+            await ui.see("imports")
+            await ui.press("h")
+            await ui.see("health of the data", f"look  {poor['name']}", poor["detail"][:20], seconds=60)
+            await ui.press("escape")
+            await ui.until(lambda: len(ui.app.screen_stack) == 1)
+
+        drive(films, act, screen="data", size=(140, 40))
+
     def test_read_only_imports_nothing(self, films):
         async def act(ui):
             await ui.see("imports")
