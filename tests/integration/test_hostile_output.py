@@ -59,6 +59,7 @@ COMMANDS = {
     "recommend seen": ["recommend", TEXTS[1], "-n", "200", "--include-seen"],
     "predict": ["predict", "1", FAMOUS],
     "explain": ["explain", "1", TEXTS[2]],
+    "what if": ["explain", "1", FAMOUS, "--what-if", f'"{FAMOUS}=5"'],
     "similar": ["similar", FAMOUS, "-n", "200"],
     "users list": ["users", "list", "--limit", "500"],
     "users show": ["users", "show", TEXTS[1], "--limit", "500"],
@@ -66,6 +67,7 @@ COMMANDS = {
     "items show": ["items", "show", TEXTS[0]],
     "items search": ["items", "search", "e", "--limit", "500"],
     "rate": ["rate", TEXTS[0], FAMOUS, "5"],
+    "onboard": ["onboard", "--json"],
     "doctor": ["doctor"],
     "config show": ["config", "show"],
 }
