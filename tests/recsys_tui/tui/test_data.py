@@ -1,5 +1,7 @@
 """Data: what is stored and drawn, an import from the preview to the last row, rejected rows, undoing."""
 
+import time
+
 import pytest
 
 from recsys_tui.screens.importing import Importing
@@ -156,6 +158,32 @@ class TestImporting:
         assert "secret" not in " ".join(wanted.arguments)
         assert "secret" not in text.rpartition("$ recsys-tui")[2]
         assert wanted.secrets == {"RECSYS_MONGO_URI": "mongodb://me:secret@db/films"}
+
+
+class TestOnATerminal:
+    def test_an_import_goes_on_when_the_connection_drops(self, terminal, tmp_path):
+        one = terminal(tmp_path / "new.db", "tui", "--screen", "data")
+        one.wait_for("takes the sample data")
+        one.press("s")
+        one.wait_for("importing")
+        one.cut()
+        for _ in range(120):
+            done = call(tmp_path / "new.db", "imports", "list", "--json", expect=None)
+            if done.code == 0 and [row["state"] for row in done.json] == ["done"]:
+                break
+            time.sleep(0.5)
+        assert call(tmp_path / "new.db", "stats", "--json").json["ratings"] == 25905
+
+    def test_a_tiny_terminal_and_back(self, terminal, films):
+        one = terminal(films, "tui", "--screen", "users")
+        one.wait_for("top 10")
+        one.resize(40, 10)
+        one.wait_for("needs 60x16")
+        one.resize(140, 40)
+        one.wait_for("why ")
+        one.press("q")
+        assert one.end() == 0
+        assert b"Traceback" not in one.raw
 
 
 class TestSpans:
