@@ -217,7 +217,10 @@ class _Writer:
         return -1 if user_id is None else user_id, item_id, previous
 
     def _check(self, user: str, value: float, entry: Entry) -> None:
-        (self._scale or Acceptance(DEFAULT_SCALE, stated=False)).check(value)
+        try:
+            (self._scale or Acceptance(DEFAULT_SCALE, stated=False)).check(value)
+        except errors.DataRefused as refusal:
+            raise errors.DataRefused(f"{_where(entry)}{refusal}", hint=refusal.hint) from None
         if not user or len(user.encode()) > _LONGEST_USER or "\0" in user:
             hint = "pass the id as it stands in your own data"
             raise errors.DataRefused(f"{_where(entry)}a user id has 1 to 512 bytes", hint=hint)

@@ -58,6 +58,8 @@ def why_short(view: View, filters: Filters, found: int, wanted: int) -> list[str
         parts.append(f"{name} leaves {np.count_nonzero(left):,}")
         if not culprit and not left.any():
             culprit = f"{name}: no item passes it" if not passes.any() else f"{name}, after those before it"
+    if culprit.startswith(_SEEN):
+        return ["no item is eligible: everything is rated already; --include-seen lists it again"]
     if culprit:
         return [f"no item is eligible: nothing is left by {culprit} ({'; '.join(parts)})"]
     return [f"only {found} of {wanted} items are eligible: " + "; ".join(parts)]
@@ -84,4 +86,4 @@ def _has(features: ItemFeatures, genres: tuple[str, ...]) -> NDArray[np.bool_]:
     return having
 
 
-_SEEN = "leaving out what is rated already (--include-seen keeps it)"
+_SEEN = "taking out what is rated already"

@@ -103,6 +103,24 @@ def test_put_many_is_all_or_nothing(filled: Database) -> None:
     assert {put.revision for put in puts} == {before[0] + 1}
 
 
+@pytest.mark.parametrize(
+    ("entry", "kind", "said"),
+    [
+        (Entry("ann", "heat", 7, line=3), errors.DataRefused, "line 3: rating 7 is not on the scale"),
+        (Entry("ann", "heat", 2.25, line=3), errors.DataRefused, "line 3: rating 2.25 is not on the scale"),
+        (Entry("ann", "heet", 2, line=3), errors.NotFound, "line 3: unknown item 'heet'"),
+        (Entry("", "heat", 2, line=3), errors.DataRefused, "line 3: a user id"),
+        (Entry("ann", "heat", 2, at=2**63, line=3), errors.DataRefused, "line 3: .* is no time"),
+    ],
+)
+def test_a_refusal_names_the_line(filled: Database, entry: Entry, kind: type[Exception], said: str) -> None:
+    before = ratings.revision(filled), ratings.count(filled)
+    for entries in ([entry], [Entry("bob", "alien", 3), entry]):
+        with pytest.raises(kind, match=said):
+            ratings.put_many(filled, entries, now=NOW)
+    assert (ratings.revision(filled), ratings.count(filled)) == before
+
+
 def test_remove_gives_the_rating_back(filled: Database) -> None:
     before = ratings.revision(filled)
     assert ratings.remove(filled, "ann", "heat") == 5.0
