@@ -57,7 +57,8 @@ def explain(
         session.document(asdict(found) | also)
         return
     shown = _explained(found) | {"but": fewest.text}
-    session.document({}, title=f"{found.movie_title or item} for {user}", shown=shown)
+    rows_follow = found.contributions or imagined  # which is all that a program wants in its table
+    session.document({} if rows_follow else shown, title=f"{found.movie_title or item} for {user}", shown=shown)
     if found.contributions and (session.as_table or not imagined):  # a program that asks what if gets one table
         session.gap()
         _show_contributions(session, found)
