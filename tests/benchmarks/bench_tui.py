@@ -64,6 +64,7 @@ def _live(db: Path, presses: int, seconds: float) -> dict[str, Figure]:
     try:
         terminal = Terminal(db, "tui", "--screen", "train")
         terminal.wait_for("epoch ")
+        terminal.read(2.0)  # the first picture is no part of what flows
         sent = len(terminal.raw)
         terminal.read(seconds)
         live = (len(terminal.raw) - sent) / seconds
@@ -71,6 +72,7 @@ def _live(db: Path, presses: int, seconds: float) -> dict[str, Figure]:
         terminal.close()
         slow = Terminal(db, "tui", "--screen", "train", "--slow")
         slow.wait_for("epoch ")
+        slow.read(2.0)
         sent = len(slow.raw)
         slow.read(seconds)
         thin = (len(slow.raw) - sent) / seconds
