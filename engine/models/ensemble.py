@@ -93,7 +93,8 @@ class Ensemble(ServedEnsemble):
         """Train one member an epoch, each without the validation rows, weighing them anew; then put the final ones in.
 
         Members that are not given are trained once more on all rows, one an epoch. Losses are RMSE of the ensemble in
-        rating units, or 1 - NDCG where no member predicts ratings.
+        rating units, or 1 - NDCG where no member predicts ratings. That on training rows need not fall: the weights are
+        found on others.
 
         Raises:
             SettingRefused: fewer than two members.
@@ -164,7 +165,7 @@ class Ensemble(ServedEnsemble):
         """Find the weights of the members there are so far."""
         stacking, blend = judge.weights(use_support=self.config.support)
         self.take_weights(stacking, blend)
-        self.validation_ndcg = judge.ndcg(blend)
+        self.fitted_loss = judge.loss(stacking, blend)
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory: the largest member's training, and all members beside it."""

@@ -85,21 +85,25 @@ class Validation:
             predictions = np.stack([one for one in self._ratings if one is not None], axis=1)
             targets = rows.ratings.astype(np.float64) - self._facts.mean
             fitted = Stacking.chosen(predictions, targets, basis).weights
-            if not fitted.any():  # nobody knows more than the mean: then all say so together
+            if not fitted.any():  # nobody is better than the mean: then all say so together
                 fitted[:, 0] = 1 / len(raters)
             stacked = np.zeros((len(self._ratings), fitted.shape[1]))
             stacked[raters] = fitted
         return stacked, blended(self._scores, self._wanted)
 
-    def ndcg(self, blend: Table) -> float:
-        """Return the NDCG with these weights."""
-        return self._wanted.gain(self._mixed(blend))
-
-    def _mixed(self, blend: Table) -> NDArray[np.float32]:
-        mixed = np.zeros_like(self._scores[0])
-        for weight, scores in zip(blend, self._scores, strict=True):
-            mixed += np.float32(weight) * scores
-        return mixed
+    def loss(self, stacked: Table, blend: Table) -> float:
+        """Return the RMSE on these rows with these weights; where no member predicts ratings 1 - NDCG."""
+        raters = [place for place, one in enumerate(self._ratings) if one is not None]
+        if not raters:
+            mixed = np.zeros_like(self._scores[0])
+            for weight, scores in zip(blend, self._scores, strict=True):
+                mixed += np.float32(weight) * scores
+            return 1 - self._wanted.gain(mixed)
+        rows, facts = self._rows, self._facts
+        basis = support(self._counts[0][rows.user_index], self._counts[1][rows.item_index], stacked.shape[1] > 1)
+        predictions = np.stack([one for one in self._ratings if one is not None], axis=1)
+        predicted = facts.scale.clip(facts.mean + Stacking(stacked[raters]).blend(predictions, basis))
+        return float(np.sqrt(np.mean((predicted.astype(np.float64) - rows.ratings) ** 2))) if len(rows) else 0.0
 
 
 def _wanted(learned: Interactions, held_out: Interactions, users: NDArray[np.integer[Any]]) -> Wanted:

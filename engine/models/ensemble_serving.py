@@ -53,13 +53,13 @@ class ServedEnsemble(Model):
 
     Attributes:
         members: all that were tried; those that count for nothing have no model.
-        validation_ndcg: of the blend on the rows that its weights were found on.
+        fitted_loss: on the rows that the weights were found on.
     """
 
     folds_in_exactly = False
 
     members: list[Member]
-    validation_ndcg: float = 0.0
+    fitted_loss: float = 0.0
 
     def take_weights(self, stacking: Table, blend: Table) -> None:
         """Give the members their weights: of ratings (m, c), of rankings (m,)."""
@@ -170,9 +170,9 @@ class ServedEnsemble(Model):
         return np.concatenate(parts, axis=1)
 
     def loss(self, rows: Interactions) -> float:
-        """Return the RMSE on rows, of many an evenly spread part; where no member predicts ratings 1 - NDCG."""
+        """Return the RMSE on rows, of many an evenly spread part; where no member predicts ratings the fitted loss."""
         if not self.predicts_ratings:
-            return 1 - self.validation_ndcg
+            return self.fitted_loss
         step = max(1, len(rows) // _MEASURED)
         users, items = rows.user_index[::step], rows.item_index[::step]
         left = self.rate_pairs(users, items).astype(np.float64) - rows.ratings[::step]
@@ -200,7 +200,7 @@ class ServedEnsemble(Model):
             | {"rating": list(member.rating), "state": state}
             for member, state in zip(self.members, kept, strict=True)
         ]
-        return State(arrays, extra | {"members": described, "validation_ndcg": self.validation_ndcg})
+        return State(arrays, extra | {"members": described, "fitted_loss": self.fitted_loss})
 
     def restore(self, state: State) -> None:
         """Take back what `state` gave; registered members are put in by `attach`."""
@@ -216,7 +216,7 @@ class ServedEnsemble(Model):
                 found.restore(State(arrays, told["state"]))
             named = {name: told[name] for name in ("label", "kind", "sha256", "ranking")}
             self.members.append(Member(**named, found=found, rating=tuple(told["rating"])))
-        self.validation_ndcg = state.extra["validation_ndcg"]
+        self.fitted_loss = state.extra["fitted_loss"]
         self._settle()
 
     def set_parameters(self, arrays: dict[str, NDArray[Any]]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Table = NDArray[np.float64]
 _FOLDS = 5
-_RIDGE = 1e-3  # of the mean square of a column: weights of members that agree are shared between them
+_PRIOR_ROWS = 5  # rows that the wish for equal weights is worth
 _KNOWN = 20.0  # ratings of a user or an item at which what is not known of them counts half
 _ROUNDS = 30
 _EQUAL = 1e-12  # deviation of scores that do not differ
@@ -38,14 +38,14 @@ class Stacking:
 
     @classmethod
     def fit(cls, predictions: Table, targets: Table, basis: Table) -> "Stacking":
-        """Minimize the square error.
+        """Minimize the square error; where there are few rows, weights stay near equal ones.
 
         Args:
             predictions: (n, m), of the members, less the mean.
             targets: (n,), ratings less the mean.
             basis: (n, c), as `support` gives it.
         """
-        return cls(_solved(*_moments(predictions, targets, basis)).reshape(predictions.shape[1], -1))
+        return cls(_solved(*_moments(predictions, targets, basis), len(targets), predictions.shape[1]))
 
     @classmethod
     def chosen(cls, predictions: Table, targets: Table, basis: Table) -> "Stacking":
@@ -68,16 +68,19 @@ def _moments(predictions: Table, targets: Table, basis: Table) -> tuple[Table, T
     return columns.T @ columns, columns.T @ targets
 
 
-def _solved(gram: Table, right: Table) -> Table:
-    """Minimize |A w - y|² + a small ridge over w ≥ 0, by the Cholesky factor of AᵀA."""
+def _solved(gram: Table, right: Table, n: int, members: int) -> Table:
+    """Return the weights (m, c) that minimize |A w - y|² + ridge · |w - equal|² over w ≥ 0, by AᵀA of n rows."""
     from scipy.optimize import nnls
 
+    equal = np.zeros((members, len(gram) // members))
+    equal[:, 0] = 1 / members
     size = np.trace(gram) / len(gram)
     if size <= 0:  # every member predicts the mean
-        return np.zeros(len(gram))
-    factor = np.linalg.cholesky(gram + _RIDGE * size * np.eye(len(gram)))
-    found: Table = nnls(factor.T, np.linalg.solve(factor, right))[0]
-    return found
+        return equal
+    ridge = size * _PRIOR_ROWS / n
+    factor = np.linalg.cholesky(gram + ridge * np.eye(len(gram)))
+    found: Table = nnls(factor.T, np.linalg.solve(factor, right + ridge * equal.ravel()))[0]
+    return found.reshape(equal.shape)
 
 
 def _cross_validated(predictions: Table, targets: Table, basis: Table) -> float:
@@ -88,7 +91,8 @@ def _cross_validated(predictions: Table, targets: Table, basis: Table) -> float:
     total = 0.0
     for one, part in enumerate(parts):
         rows = fold == one
-        fitted = Stacking(_solved(gram - part[0], right - part[1]).reshape(predictions.shape[1], -1))
+        others = len(targets) - int(rows.sum())
+        fitted = Stacking(_solved(gram - part[0], right - part[1], others, predictions.shape[1]))
         total += float(np.sum((targets[rows] - fitted.blend(predictions[rows], basis[rows])) ** 2))
     return total / len(targets)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _EXPLICIT = ("popularity", "mf", "ease", "ials", "bayesian-mf", "ncf")  # the quick ones first
 _IMPLICIT = ("popularity", "ease", "ials", "ncf")
-_SINGLES = 0.4  # share of the time for the candidates; the ensemble trains each once more
+_SINGLES = 0.35  # share of the time for the candidates; the ensemble trains each once more
 _PRIMARY, _SECOND = "ndcg@10", "rmse"
 _ROOM = 0.9  # of the free memory
 

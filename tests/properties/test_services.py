@@ -17,7 +17,7 @@ from tests.cli import few_ratings
 
 LOW, HIGH = 0.5, 5.0
 STARS = st.integers(1, 10).map(lambda half: half / 2)
-SMALL = {"n_factors": 4, "epochs": 8}
+SMALL = {"n_factors": 4, "epochs": 8, "embedding_dim": 4, "hidden_layers": [4], "negatives": 8}
 
 
 class World:

@@ -43,7 +43,7 @@ def test_stacking_finds_the_planted_weights():
     signals = truth[:, None] + RNG.normal(0, [0.5, 1.0, 2.0], (4000, 3))
     targets = signals @ [0.7, 0.2, 0.0]
     weights = Stacking.fit(signals, targets, np.ones((4000, 1))).weights[:, 0]
-    np.testing.assert_allclose(weights, [0.7, 0.2, 0.0], atol=0.01)
+    np.testing.assert_allclose(weights, [0.7, 0.2, 0.0], atol=0.02)
 
 
 def test_who_predicts_the_opposite_gets_no_weight():
@@ -62,8 +62,8 @@ def test_support_is_used_where_it_helps_and_left_where_it_does_not():
     np.testing.assert_allclose(basis[:, 1], 20 / (20 + counts[:, 0]))
     known, mean = RNG.normal(0, 1, 3000), RNG.normal(0, 1, 3000)
     predictions = np.stack([known, mean], axis=1)
-    depends = known * (1 - basis[:, 1]) + mean * basis[:, 1] + RNG.normal(0, 0.1, 3000)
-    assert Stacking.chosen(np.stack([mean, known - mean + 2 * mean], 1), depends, basis).weights.shape == (2, 3)
+    depends = known * 0.2 + mean * 2 * basis[:, 1] + RNG.normal(0, 0.1, 3000)
+    assert Stacking.chosen(predictions, depends, basis).weights.shape == (2, 3)
     plain = predictions @ [0.5, 0.5] + RNG.normal(0, 1.0, 3000)
     found = Stacking.chosen(predictions, plain, basis)
     np.testing.assert_allclose(found.weights[:, 0], 0.5, atol=0.1)
