@@ -162,7 +162,7 @@ def _merge(db: Connection, staged: Staged, import_id: int, rule: Rule) -> tuple[
 
 def _is_as_stored(db: Connection, staged: Staged, counts: Counts) -> bool:
     """Tell whether every row says what is stored already."""
-    same = f"SELECT count(*) FROM {_MATCHES} WHERE s.rating = r.rating AND (s.at = {NO_TIME} OR s.at IS r.at)"
+    same = f"SELECT count(*) FROM {_MATCHES} WHERE s.rating = r.rating AND s.at = coalesce(r.at, {NO_TIME})"
     return counts.unchanged == staged.n_rows and _one(db, same)[0] == staged.n_rows
 
 
