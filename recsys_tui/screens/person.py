@@ -197,6 +197,15 @@ class PersonPlace(Place):
         self.add_class("-why")
         self.query_one("#parts").focus()
 
+    def remember_person(self, user: str) -> None:
+        """Keep who is shown for the other place, and for the next session on this database."""
+        self.ui.kept.set("app.person", [str(self.ui.database_path), user])
+
+    def person_before(self) -> str:
+        """Return who was shown last of this database; "" for nobody."""
+        kept = self.ui.kept.get("app.person", ["", ""])
+        return str(kept[-1]) if kept[:1] == [str(self.ui.database_path)] else ""
+
     def soon(self, name: str, call: "Callable[[], object]") -> None:
         """Call something once the cursor rests; a newer call of the same name takes the place of an older."""
         if name in self._resting:

@@ -99,7 +99,7 @@ class Rate(PersonPlace):
     def on_screen_resume(self) -> None:
         """Go on with the person that Users shows."""
         super().on_screen_resume()
-        user = self.ui.kept.get("app.user", "")
+        user = self.person_before()
         if user and user != self.user:
             self._take_user(user)
 
@@ -116,7 +116,7 @@ class Rate(PersonPlace):
         self.user = user
         self.done.clear()
         self.query_one("#who", Input).value = user
-        self.ui.kept.set("app.user", user)
+        self.remember_person(user)
         self._read_items()
         self.read_list()
 

@@ -135,8 +135,7 @@ class Users(PersonPlace):
         changed = found.pages is None or self.crowd is None or found.pages is not self.crowd.pages
         self.crowd = found
         if not found.complete:
-            at = self.user
-            self.ask("inside", lambda services: complete(services.database, found, at), self._people)
+            self.soon("inside", lambda: self._complete(found))
         table, pane = self.query_one("#users", VirtualTable), self.query_one("#people")
         table.order, table.reverse = found.order.column, found.order is not Order.UP
         total = render.count(found.everybody)
@@ -152,8 +151,17 @@ class Users(PersonPlace):
         else:
             table.show_pages(found.count, self._read_rows, cursor=found.at if changed else table.cursor)
             if changed:
-                pages = found.pages
-                self.ask("survey", lambda _, ticket: pages.survey(lambda: ticket.void), lambda _: None)
+                self.soon("survey", lambda: self._survey(found))
+
+    def _complete(self, found: Crowd) -> None:
+        at = self.user
+        if found is self.crowd:
+            self.ask("inside", lambda services: complete(services.database, found, at), self._people)
+
+    def _survey(self, found: Crowd) -> None:
+        pages = found.pages
+        if found is self.crowd and pages is not None:
+            self.ask("survey", lambda _, ticket: pages.survey(lambda: ticket.void), lambda _: None)
 
     def _read_rows(self, first: int, n: int, then: Any) -> None:
         pages = self.crowd.pages if self.crowd else None
@@ -203,7 +211,7 @@ class Users(PersonPlace):
         user = message.row.user if message.row is not None else ""
         if user != self.user:
             self.user = user
-            self.ui.kept.set("app.user", user)
+            self.remember_person(user)
             self.soon("person", self._read_person)
 
     def _read_person(self) -> None:

@@ -219,6 +219,27 @@ class TestNewcomers:
         assert stored_of(films) == {}
 
 
+def test_the_person_of_users_is_the_one_to_rate_for_and_of_this_database_only(films, tmp_path):
+    async def act(ui):
+        await ui.see("top 10")
+        await ui.press("down", "down")
+        await ui.until(lambda: ui.place.found is not None and ui.place.found.user == ui.place.user)
+        user = ui.place.user
+        await ui.press("4")
+        await ui.until(lambda: ui.place.NAME == "rate")
+        await ui.see(f"{user} · top 10")
+
+    drive(films, act, screen="users")
+    other = tmp_path / "other.db"
+    call(other, "init")
+
+    async def nobody(ui):
+        await ui.see("no items yet")
+        assert ui.place.user == ""
+
+    drive(other, nobody, screen="rate")
+
+
 class TestScales:
     @pytest.mark.parametrize(
         ("scale", "key", "value"),
