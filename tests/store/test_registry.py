@@ -787,7 +787,7 @@ def test_killed_while_activating_a_reader_sees_the_old_or_the_new_one(three, rou
     stop.set()
     reader.join()
     assert wrong == []
-    assert seen == {1, 2, 3}
+    assert len(seen) > 1
     assert len(active(three)) == 1
     with three.database.read() as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
