@@ -80,7 +80,8 @@ class CounterfactualService:
         with threadpool_limits(1, user_api="blas"):  # for matrices as small as these a second thread only waits
             removed, proof = search.run()
         if not removed:
-            return Counterfactual(before, None, (), "none", search.tried, "it stays whatever is left out")
+            text = "it stays whatever is left out" if len(view.items) else "there are no ratings to leave out"
+            return Counterfactual(before, None, (), "none", search.tried, text)
         rows = self._described(view, removed)
         names = ", ".join(f"{row['your_rating']:g} to {row['title'] or row['item']}" for row in rows[:_NAMED])
         names += f" and {len(rows) - _NAMED} others" if len(rows) > _NAMED else ""

@@ -126,7 +126,7 @@ def _show_contributions(session: Session, found: "Explanation") -> None:
     ]
     if session.as_table:
         rows = rows[:_CONTRIBUTIONS]
-        if found.predicted_rating is None:  # a score that only ranks has no unit to add in
+        if _only_ranks(found):  # such a score has no unit to add in
             columns[-1] = Column("share", "share %", digits=1)
         columns = [*(columns[1:] if rows[0]["title"] else columns), Column("bar", " ")]
     session.rows(rows, columns)
@@ -194,14 +194,20 @@ def chance(share: float | None) -> str:
     return "-" if share is None else f"{share:.0%} that it is at or above the user's own mean"
 
 
+def _only_ranks(found: "Explanation") -> bool:
+    """Tell whether the score is something else than the predicted rating before it was brought into the scale."""
+    return found.predicted_rating is None or abs(found.score - found.predicted_rating) > 1
+
+
 def _explained(found: "Explanation") -> dict[str, Any]:
     shown: dict[str, Any] = {"why": found.text}
     if found.predicted_rating is not None:
         shown["predicted"] = render.number(found.predicted_rating, 2)
+    if found.lower is not None:
         shown["between"] = between(found)
         shown["confidence"] = chance(found.confidence)
     shown["from"] = f"{found.version}, {found.rung}"
-    if found.predicted_rating is None and found.percentile is not None:
+    if _only_ranks(found) and found.percentile is not None:
         shown["score"] = f"at or above {render.number(found.percentile, 1)}% of all items"
     elif found.method == "additive":
         total = sum(row["amount"] for row in found.contributions)
