@@ -77,7 +77,7 @@ class RecsysApp(Around):
         self.animation_level = "none"
         self._services: Services | None = None
         self._opening = threading.Lock()
-        self._stream = Stream(self.services, self.post_message, seconds=1.0 if self.slow else 0.5)
+        self._stream = Stream(self.services, self.post_message, seconds=2.0 if self.slow else 0.5)
         self._plain.enabled = self.ascii = self.options.ascii
         self.failure: Exception | None = None
         self.farewell = ""

@@ -41,7 +41,7 @@ def tui(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Change nothing: for a look, or a demonstration.")
     ] = False,
-    slow: Annotated[bool, typer.Option("--slow", help="Draw less, and once a second: for thin links.")] = False,
+    slow: Annotated[bool, typer.Option("--slow", help="Draw less, and every two seconds: for thin links.")] = False,
     plain: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII only.")] = False,
     no_mouse: Annotated[bool, typer.Option("--no-mouse", help="Leave the mouse to the terminal.")] = False,
     paused: Annotated[bool, typer.Option("--paused", help="Hold still while the database changes.")] = False,
