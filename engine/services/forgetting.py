@@ -91,7 +91,9 @@ def forget_user(
 
 
 def redact_version(services: "Services", version: "ModelVersion", user: str) -> None:
-    """Empty a person's rows in the files of a version; everybody else's answers stay the same.
+    """Empty a person's rows in the files of a version; everybody else's vectors stay the same.
+
+    So do their answers, but for what a model sums over all users while it serves (implicit ALS: scores move a little).
 
     Raises:
         Damaged: the files are not what was written.

