@@ -104,7 +104,7 @@ def collect(
 def export_version(
     session: Session, name: VersionName, out: Annotated[Path, typer.Argument(metavar="FILE", help="Target file.")]
 ) -> None:
-    """Write a version into one file, to be imported on another machine.
+    """Write a version into one file, for another machine.
 
     A plain tar with a checksum for every file; an ensemble takes its members along.
 

@@ -84,7 +84,7 @@ def begin(session: Session) -> int:
 
 
 def keys(session: Session) -> None:
-    """List the keys of the terminal UI and the command that each equals.
+    """List the keys of the terminal UI, and their commands.
 
     Lines such as `models.activate = "A"` under `[keys]` in config.toml change them.
 
@@ -108,7 +108,7 @@ def keys(session: Session) -> None:
 
 
 def tty_reset(session: Session) -> None:
-    """Mend a terminal that a killed program left behind: mouse, cursor, alternate screen, colours.
+    """Mend a terminal that a killed program left behind.
 
     \b
     recsys-tui tty-reset

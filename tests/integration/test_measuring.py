@@ -462,11 +462,13 @@ class TestDiff:
         assert all(row["second"] > row["first"] for row in found["gains"])
         assert all(row["second"] < row["first"] for row in found["losses"])
         assert len(found["examples"]) == 3
-        least = min(len(set(before[user]) & set(after[user])) / 10 for user in before)
         for one in found["examples"]:
             entered = [item["item"] for item in one["entered"]]
             assert entered == [item for item in after[one["user"]] if item not in before[one["user"]]]
-        assert found["examples"][0]["overlap"] == pytest.approx(least)
+            assert one["overlap"] == len(set(before[one["user"]]) & set(after[one["user"]])) / 10
+        likeness = [one["rbo"] for one in found["examples"]]
+        assert likeness == sorted(likeness)
+        assert likeness[-1] <= found["rbo_mean"]
 
     def test_versions_of_one_model_do_not_differ(self, db, tmp_path):
         found = call(db, "diff", "v5", "v6", "--json").json  # both popularity, fitted on all rows

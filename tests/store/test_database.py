@@ -427,12 +427,12 @@ NO_RIGHTS = """
 import os, sys
 from store import errors
 from store.database import Database
-from store.migrations import migrate, schema_version
+from store.migrations import SCHEMA_VERSION, migrate, schema_version
 if os.geteuid() == 0:
     os.setgid(65534); os.setuid(65534)
 folder = sys.argv[1]
 database = Database(folder + "/recsys.db")
-assert schema_version(database) == 1
+assert schema_version(database) == SCHEMA_VERSION
 with database.read() as db:
     assert db.execute("SELECT count(*) FROM users").fetchone() == (0,)
 for attempt in (lambda: database.write(), lambda: Database(folder + "/secret.db").read()):

@@ -180,7 +180,7 @@ def test_verify_names_what_is_damaged(films):
     async def script(ui):
         await stand_on(ui, "v2")
         await ui.press("v")
-        await ui.until(lambda: file.name in ui.text)
+        await ui.until(lambda: "checksum is not the one recorded" in ui.text)
 
     drive(films, script, screen="models", size=(120, 40))
 
