@@ -27,6 +27,7 @@ _PROBABILITIES = np.linspace(0, 1, 201)
 _NAMES = ("spread", "quantiles", "chance", "steps")
 _Floats = NDArray[np.float64]
 _Counts = NDArray[np.integer[Any]]
+_Support = _Counts | int  # of several rows, or of one user
 
 
 class Measured(NamedTuple):
@@ -81,7 +82,7 @@ class Calibration:
     def interval(
         self,
         predictions: NDArray[np.floating[Any]],
-        user_counts: _Counts,
+        user_counts: _Support,
         item_counts: _Counts,
         level: float = LEVEL,
     ) -> tuple[_Floats, _Floats]:
@@ -94,7 +95,7 @@ class Calibration:
         self,
         threshold: float,
         predictions: NDArray[np.floating[Any]],
-        user_counts: _Counts,
+        user_counts: _Support,
         item_counts: _Counts,
     ) -> _Floats:
         """Return the probability (n,) that the rating is at least `threshold`; it is calibrated at the user's mean."""
@@ -113,9 +114,11 @@ class Calibration:
         known = [array.astype(np.float64) for array in found if array is not None]
         return cls(*known) if len(known) == len(_NAMES) else None
 
-    def _deviation(self, user_counts: _Counts, item_counts: _Counts) -> _Floats:
+    def _deviation(self, user_counts: _Support, item_counts: _Counts) -> _Floats:
         """Return the spread of each row (n,), in rating units."""
-        deviation: _Floats = np.sqrt(np.maximum(_design(user_counts, item_counts) @ self.spread, self.steps[2]))
+        of_all, of_user, of_item = self.spread.tolist()  # `_design` times the spread, quickly for a list of ten
+        variance = of_all + of_user / np.sqrt(1.0 + user_counts) + of_item / np.sqrt(1.0 + item_counts)
+        deviation: _Floats = np.sqrt(np.maximum(variance, self.steps[2]))
         return deviation
 
     def _distance(
@@ -135,13 +138,13 @@ class Calibration:
         return distance
 
 
-def _design(user_counts: _Counts, item_counts: _Counts) -> _Floats:
+def _design(user_counts: _Support, item_counts: _Counts) -> _Floats:
     """Return what the variance depends on (n, 3)."""
     little = [1 / np.sqrt(1.0 + np.asarray(counts)) for counts in (user_counts, item_counts)]
-    return np.stack([np.ones(len(little[0])), *little], axis=1)
+    return np.stack([np.ones_like(little[0]), *little], axis=1)
 
 
-def _spread(residuals: _Floats, user_counts: _Counts, item_counts: _Counts, least: float) -> _Floats:
+def _spread(residuals: _Floats, user_counts: _Support, item_counts: _Counts, least: float) -> _Floats:
     """Return the variance function (3,): squares of residuals on the design, not negative, by weighted least squares.
 
     The square of a residual varies as much as its expectation: the weights are those of the round before.

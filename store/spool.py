@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from store.database import translate
 from store.processes import is_running
 
-_RUN_ROWS = 1 << 19
+_RUN_ROWS = 1 << 18
 _EVERY = 1_024  # one key in so many is kept in memory, to find ranges
 
 

@@ -208,7 +208,7 @@ class Recommender:
         if not len(items) or rated[0][1] is None or snapshot.calibration is None:
             return [Prediction(*numbers, view.rung, name) for numbers in rated]
         predicted = np.array([numbers[0] for numbers in rated], np.float64)
-        support = np.full(len(items), len(view.items)), facts.item_counts[items]
+        support = len(view.items), facts.item_counts[items]
         low, high = (
             facts.scale.clip(bound).tolist() for bound in snapshot.calibration.interval(predicted, *support, WIDE)
         )
@@ -225,10 +225,9 @@ class Recommender:
         predicted = view.model.ratings(view.vector, items).astype(np.float64)
         if snapshot.calibration is None:
             return [(value, None, None, None) for value in predicted.tolist()]
-        support = np.full(len(items), len(view.items)), facts.item_counts[items]
-        low, high = snapshot.calibration.interval(predicted, *support)
+        support = len(view.items), facts.item_counts[items]
+        bounds = facts.scale.clip(np.stack(snapshot.calibration.interval(predicted, *support)))
         chance = snapshot.calibration.probability_at_least(view.mean, predicted, *support)
-        bounds = facts.scale.clip(low), facts.scale.clip(high)
         return list(zip(*(column.tolist() for column in (predicted, *bounds, chance)), strict=True))
 
     def predict_new_item(self, snapshot: Snapshot, view: View, found: catalog.Item | None) -> Prediction:
