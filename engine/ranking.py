@@ -42,12 +42,8 @@ def top_k(
     if k == 0:
         return np.empty(0, np.intp)
     threshold = np.partition(eligible, -k)[-k]  # the k-th best score
-    above = np.flatnonzero(eligible > threshold)  # fewer than k
-    above = above[np.argsort(-eligible[above], kind="stable")]
-    if threshold == -np.inf:
-        return above
-    ties = np.flatnonzero(eligible == threshold)
-    return np.concatenate([above, ties[: k - len(above)]])
+    best = np.flatnonzero(eligible >= threshold if threshold > -np.inf else eligible > -np.inf)
+    return best[np.argsort(-eligible[best], kind="stable")[:k]]
 
 
 def top_k_many(
