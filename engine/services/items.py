@@ -72,7 +72,15 @@ def refit(services: "Services", items: Sequence[str], *, version: str = "active"
         model = model.refitted(position, vectors, values, trained.model)
         moved += [found.item] if given else []
     services.manager.put_in_place(
-        Refitted(snapshot.version, model, snapshot.calibration, snapshot.notes, snapshot.positions, trained)
+        Refitted(
+            snapshot.version,
+            model,
+            snapshot.calibration,
+            snapshot.notes,
+            snapshot.positions,
+            snapshot.names,
+            base=trained,
+        )
     )
     return moved
 

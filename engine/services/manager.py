@@ -48,6 +48,8 @@ class Snapshot:
     notes: tuple[str, ...] = ()
     positions: dict[int, int] = field(default_factory=dict)
     """Dense index in the model by dense id in the database, filled as items are met; -1 where the model lacks it."""
+    names: dict[int, str] = field(default_factory=dict)
+    """Text ids of items by dense index in the model, filled as items are listed."""
 
     @cached_property
     def popular(self) -> Popularity:
@@ -65,6 +67,13 @@ class Snapshot:
         if found is None:
             index = self.model.facts.items.index(item)
             found = self.positions[item_id] = -1 if index is None else index
+        return found
+
+    def name(self, index: int) -> str:
+        """Return the text id of an item of the model."""
+        found = self.names.get(index)
+        if found is None:
+            found = self.names[index] = self.model.facts.items.text(index)
         return found
 
 

@@ -190,7 +190,7 @@ class Recommender:
     def _describe(
         self, snapshot: Snapshot, view: View, picked: NDArray[np.integer[Any]], scores: NDArray[np.float32]
     ) -> tuple[Recommendation, ...]:
-        texts = [view.model.facts.items.text(int(index)) for index in picked]
+        texts = [snapshot.name(index) for index in picked.tolist()]
         found = self._memory.items(texts)
         percentiles = _percentiles(scores, picked)
         rated = self._rated(snapshot, view, picked)
