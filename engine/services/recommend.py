@@ -56,6 +56,9 @@ LEAST_KNOWN = 5
 """Ratings that an item has to have to be called similar to one that has as many."""
 
 
+_ALL, _PLAIN = Filters(), Wish()
+
+
 class Recommender:
     """Answers for users by text id, from the active version or any other.
 
@@ -98,7 +101,8 @@ class Recommender:
         """
         snapshot = self._services.manager.snapshot(version, user)
         moment = self._memory.latest
-        question = _Question(snapshot.version.id, user, n, filters or Filters(), wish or Wish(diversity), tuple(prefer))
+        plain = _PLAIN if not diversity else Wish(diversity)
+        question = _Question(snapshot.version.id, user, n, filters or _ALL, wish or plain, tuple(prefer))
         kept = self.lists.get(question)
         if kept is not None and kept.snapshot is snapshot and (kept.moment is moment or self._holds(kept)):
             made = kept.made
