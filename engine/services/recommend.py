@@ -230,7 +230,8 @@ class Recommender:
         if snapshot.calibration is None:
             return [(value, None, None, None) for value in predicted.tolist()]
         support = len(view.items), facts.item_counts[items]
-        bounds = facts.scale.clip(np.stack(snapshot.calibration.interval(predicted, *support)))
+        low, high = snapshot.calibration.interval(predicted, *support)
+        bounds = facts.scale.clip(low), facts.scale.clip(high)
         chance = snapshot.calibration.probability_at_least(view.mean, predicted, *support)
         return list(zip(*(column.tolist() for column in (predicted, *bounds, chance)), strict=True))
 
