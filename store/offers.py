@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store.database import Connection
-from store.spool import Rows
+from store.loading.spool import Rows
 
 _KEYS, _ROWS = b"k", b"r"
 _LEVEL = 1

@@ -5,8 +5,8 @@ import json
 import numpy as np
 
 from store.database import Connection
-from store.duplicates import RULES, check_policy
 from store.importers.base import NO_TIME
+from store.loading.duplicates import RULES, check_policy
 from store.offers import Offer, offers_after
 
 _PAIR = "r.user = s.user AND r.item = s.item"
@@ -37,7 +37,7 @@ def leave_to_later(db: Connection, number: int) -> int:
 
 
 def _offer_again(db: Connection, offer: Offer) -> None:
-    """Store what an import offered, by its policy, as `store.ingest` does; only pairs that were taken away matter."""
+    """Store what an import offered, by its policy, as `store.loading.ingest` does; only pairs taken away matter."""
     options, state = db.execute("SELECT options, state FROM imports WHERE id = ?", (offer.import_id,)).fetchone()
     if state == "undone":
         return

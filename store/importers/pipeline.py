@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 
 from store import errors
 from store.database import Database
-from store.duplicates import check_policy
 from store.importers import importer_class, recognise
 from store.importers.base import Importer, Resumes
 from store.importers.delimited import CsvImporter
@@ -21,6 +20,7 @@ from store.importers.progress import Progress, Reporter
 from store.importers.run import ImportRun
 from store.importers.source import ReadOptions, Source
 from store.imports import last_read, note_layout, note_reads
+from store.loading.duplicates import check_policy
 from store.migrations import migrate, schema_version
 from store.scales import StoredScale, check_stated
 
@@ -89,7 +89,7 @@ def import_source(
         format: a name in `IMPORTERS`, or "auto".
         mapping: roles (user, item, rating, time) to column names or numbers from 1, where they cannot be guessed.
         scale: (low, high, step) as the operator states it; step None for any value between the ends.
-        duplicates: "latest", "first", "mean" or "error"; see `store.duplicates`.
+        duplicates: "latest", "first", "mean" or "error"; see `store.loading.duplicates`.
         dry_run: read and judge everything, store nothing.
         strict: refuse the whole source if any row is refused.
         progress: called several times a second.

@@ -9,10 +9,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from store.ids import IdTable
 from store.importers.base import MAX_ID_BYTES, Batch, Fault, Numbers, Texts
+from store.loading.ids import IdTable
+from store.loading.spool import Rows, Spool
 from store.scales import Acceptance, decide
-from store.spool import Rows, Spool
 
 Item = TypeVar("Item")
 

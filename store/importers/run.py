@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from store import errors, fresh, ingest
+from store import errors
 from store.database import Database
-from store.duplicates import RULES, Policy, reduce
-from store.ids import IdTable
 from store.importers.base import NO_TIME, RAW_CHARACTERS, Batch, Fault, Importer
 from store.importers.catalogue import store_titles
 from store.importers.progress import Reporter
 from store.importers.reading import Reader, prefetched
 from store.importers.record import ImportRecord, Refused
+from store.loading import fresh, ingest
+from store.loading.duplicates import RULES, Policy, reduce
+from store.loading.ids import IdTable
+from store.loading.spool import Rows, Spool, sort_rows
 from store.migrations import schema_version
 from store.scales import Acceptance, StoredScale, read_scale, settle
-from store.spool import Rows, Spool, sort_rows
 
 _PREVIEW_ROWS = 20
 _MANY_ROWS = 500_000  # from here on keeping the index by item up to date costs more than making it anew

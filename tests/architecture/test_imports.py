@@ -22,7 +22,7 @@ LIBRARY_FOR = {
     "matplotlib": ["recsys_tui/plots.py"],
     "textual": ["recsys_tui/app.py", "recsys_tui/stream.py", "recsys_tui/screens", "recsys_tui/widgets"],
     "textual_plotext": ["recsys_tui/screens", "recsys_tui/widgets"],
-    "sqlite3": ["store/database.py", "store/migrations.py", "store/swap.py"],
+    "sqlite3": ["store/database.py", "store/migrations.py", "store/loading/swap.py"],
     "adbc_driver_sqlite": ["store/database.py"],
     "adbc_driver_manager": ["store/database.py"],
     "numba": ["engine"],

@@ -16,7 +16,7 @@ from tests.store.rows import stored
 N_ROWS = 40_000
 CODE = """
 import sys
-from store import ingest, swap
+from store.loading import ingest, swap
 from store.database import Database
 from store.importers.pipeline import import_source
 import store.importers.delimited, store.importers.run

@@ -21,7 +21,7 @@ from tests.store.rows import stored
 N_ROWS = 6_000
 CODE = """
 import sys
-from store import ingest
+from store.loading import ingest
 from store.database import Database
 from store.importers.pipeline import import_source
 from store.importers.source import ReadOptions

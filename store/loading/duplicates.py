@@ -18,7 +18,7 @@ import numpy as np
 
 from store import errors
 from store.importers.base import NO_TIME
-from store.spool import Rows
+from store.loading.spool import Rows
 
 Policy = Literal["latest", "first", "mean", "error"]
 _DIFFERS = f"(s.rating <> r.rating OR (s.at > {NO_TIME} AND s.at IS NOT r.at))"

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import tree
-from store.spool import Rows
-from store.tree import TreeWriter, Widths, integer_width
+from store.loading import tree
+from store.loading.spool import Rows
+from store.loading.tree import TreeWriter, Widths, integer_width
 
 TABLE = (
     "CREATE TABLE ratings (user INTEGER NOT NULL, item INTEGER NOT NULL, rating REAL NOT NULL, at INTEGER, "

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from store import errors, fresh, swap
+from store import errors
 from store.database import Database
 from store.importers.pipeline import import_source
+from store.loading import fresh, swap
 from store.migrations import migrate
 from tests.store.rows import stored
 
@@ -59,7 +60,7 @@ def test_at_once_and_by_batches_leave_the_same(
 
 
 def test_it_is_the_way_that_first_imports_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.ingest.store_batch", None)  # would fail
+    monkeypatch.setattr("store.loading.ingest.store_batch", None)  # would fail
     with closing(Database(tmp_path / "a.db")) as database:
         assert import_source(database, write(tmp_path / "ratings.csv")).stored == 6_000
 
@@ -158,7 +159,7 @@ def test_a_full_disk_leaves_it_to_the_batches(tmp_path: Path, monkeypatch: pytes
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("store.tree._put", full)
+    monkeypatch.setattr("store.loading.tree._put", full)
     with closing(Database(tmp_path / "a.db")) as database:
         assert import_source(database, write(tmp_path / "ratings.csv")).stored == 6_000
         facts(database)

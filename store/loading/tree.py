@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from store.spool import Rows
+from store.loading.spool import Rows
 
 _LEAF, _INTERIOR = 10, 2  # kinds of page
 _HEAD = {_LEAF: 8, _INTERIOR: 12}  # bytes before the pointers to cells

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import pages
-from store.duplicates import reduce
 from store.importers.base import NO_TIME
-from store.spool import Rows, Spool, sort_rows
+from store.loading import pages
+from store.loading.duplicates import reduce
+from store.loading.spool import Rows, Spool, sort_rows
 
 
 def made(keys: list[int]) -> Rows:
@@ -28,8 +28,8 @@ def made(keys: list[int]) -> Rows:
 )
 def test_rows_come_back_in_order(parts: list[list[int]], size: int, run_rows: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("store.spool._RUN_ROWS", run_rows)
-        patch.setattr("store.spool._EVERY", 2)
+        patch.setattr("store.loading.spool._RUN_ROWS", run_rows)
+        patch.setattr("store.loading.spool._EVERY", 2)
         keys = [key for part in parts for key in part]
         positions = iter(range(len(keys)))
         with Spool(Path(os.environ.get("TMPDIR", "/tmp")) / "spool-test") as spool:

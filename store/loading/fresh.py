@@ -2,7 +2,7 @@
 
 A private copy of the database, small as long as there are no ratings, gets the rows as a finished b-tree and everything
 else by SQL; then it takes the place of the original in one transaction. Where something does not suit, nothing has
-happened, and the rows go in by batches (`store.ingest`), three times as slowly.
+happened, and the rows go in by batches (`store.loading.ingest`), three times as slowly.
 """
 
 import os
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from store import errors, swap
+from store import errors
 from store.database import Connection, Database
-from store.ids import IdTable
 from store.importers.base import NO_TIME
-from store.ingest import Counts, count, note_scale, runs, touch
+from store.loading import swap
+from store.loading.ids import IdTable
+from store.loading.ingest import Counts, count, note_scale, runs, touch
+from store.loading.spool import Facts, Rows
+from store.loading.tree import TreeWriter, Widths, integer_width
 from store.scales import Acceptance
-from store.spool import Facts, Rows
-from store.tree import TreeWriter, Widths, integer_width
 
 _LARGEST = 64 << 20  # bytes to copy; a database of this size without ratings holds other things of worth
 _HEADER = struct.Struct(">24xII")  # of the file: its change counter, its pages

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from store import pages
 from store.database import Connection, Database
-from store.duplicates import Rule
 from store.importers.base import NO_TIME
+from store.loading import pages
+from store.loading.duplicates import Rule
+from store.loading.spool import Rows
 from store.offers import keep_offer
 from store.ratings import bump
 from store.scales import Acceptance, read_scale, shown, write_scale
-from store.spool import Rows
 
 BATCH_ROWS = 128 * 1024
 _MATCHES = "staged.rows s CROSS JOIN ratings r ON r.user = s.user AND r.item = s.item"
