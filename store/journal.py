@@ -2,14 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from store import errors
-from store.database import Database, decoding, make_folder, translate
+from store import errors, locks
+from store.database import Database, decoding
 
 ENDED = frozenset({"done", "failed", "cancelled", "lost"})
 _COLUMNS = (
@@ -200,37 +199,14 @@ class Journal:
         return Job(**values)
 
 
-@contextmanager
-def training_lock(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
+def training_lock(folder: Path, *, wait_seconds: float = 0.0) -> AbstractContextManager[None]:
     """Hold the lock that lets one training run at a time; the kernel frees it when the process ends, however it ends.
 
     Raises:
         Busy: another training holds it for longer than `wait_seconds`.
     """
-    import fcntl
-    import os
-
-    try:
-        make_folder(folder)
-        descriptor = os.open(folder / "training.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise translate(error, folder) from error
-    try:
-        deadline = time.monotonic() + wait_seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise errors.Busy(
-                        "another training is running",
-                        hint="`recsys-tui jobs list` shows it; --wait 10m waits for it",
-                    ) from None
-                time.sleep(0.2)
-        yield
-    finally:
-        os.close(descriptor)
+    busy = errors.Busy("another training is running", hint="`recsys-tui jobs list` shows it; --wait 10m waits for it")
+    return locks.held(folder / "training.lock", busy, wait_seconds=wait_seconds)
 
 
 def _alive(job: Job) -> bool:

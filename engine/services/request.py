@@ -6,6 +6,9 @@ from typing import Any
 AUTO = "auto"
 """Stands in a request in place of a model: what suits the data is trained, and the best is taken."""
 
+LEAST_RATINGS = 100
+"""Fewer are not trained on."""
+
 
 @dataclass(frozen=True)
 class TrainingRequest:

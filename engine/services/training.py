@@ -26,7 +26,7 @@ from engine.services.gate import activate, read_gate
 from engine.services.heldout import measured
 from engine.services.lineage import lineage_of, whoami
 from engine.services.reproduce import check_same_rows
-from engine.services.request import AUTO, Progress, TrainingRequest
+from engine.services.request import AUTO, LEAST_RATINGS, Progress, TrainingRequest
 from engine.splits import Split, split
 from store import catalog, ratings
 from store.artifacts import Bundle
@@ -34,8 +34,6 @@ from store.registry import MetricRow, NewVersion
 
 if TYPE_CHECKING:
     from engine.services import Services
-
-LEAST_RATINGS = 100
 
 
 class TrainingService:

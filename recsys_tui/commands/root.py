@@ -9,7 +9,7 @@ import typer.core
 SECTIONS = {
     "Data": ("init", "import", "imports", "stats", "data", "export", "backup", "restore"),
     "Training": ("train", "jobs"),
-    "Versions": ("models", "monitor", "evaluate", "compare", "diff", "metrics"),
+    "Versions": ("models", "schedule", "monitor", "evaluate", "compare", "diff", "metrics"),
     "Answers": ("recommend", "predict", "explain", "similar", "rate", "onboard"),
     "Browsing": ("users", "items"),
     "This machine": ("tui", "demo", "doctor", "config", "keys", "tty-reset"),
