@@ -11,7 +11,7 @@ from typing import Any
 from recsys_tui import plots, render
 from recsys_tui.protocols import protocol_words
 from recsys_tui.render import number, safe
-from recsys_tui.render.formats import to_json
+from recsys_tui.render.values import to_json
 from store.database import translate
 from store.errors import NotFound, UsageRefused
 

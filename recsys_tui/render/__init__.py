@@ -3,6 +3,7 @@
     safe       what is in the data cannot touch the terminal
     figures    numbers, counts, durations, times, bars and sparklines
     terminal   what a stream can show: colour, ASCII, width
+    values     one value, as programs and as people read it
     formats    rows as table, JSON, NDJSON, CSV or TSV
     table      the table itself; the one module that imports rich
     messages   notices and errors on stderr, exit codes
@@ -11,10 +12,11 @@ Data goes to stdout, everything else to stderr. Nothing here imports rich until 
 """
 
 from recsys_tui.render.figures import bar, count, duration, iso, minute, number, plainly, size, sparkline, when
-from recsys_tui.render.formats import FORMATS, Column, emit, emit_document, guard
+from recsys_tui.render.formats import FORMATS, emit, emit_document
 from recsys_tui.render.messages import EXIT_CODES, error, exit_code, panel, say, wrapped
 from recsys_tui.render.safe import safe
 from recsys_tui.render.terminal import OutputClosedError, Terminal, configure
+from recsys_tui.render.values import Column, guard
 
 __all__ = [
     "EXIT_CODES",

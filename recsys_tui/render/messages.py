@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TextIO
 
-from recsys_tui.render.formats import cell, human, to_json
 from recsys_tui.render.safe import safe
 from recsys_tui.render.terminal import Terminal
+from recsys_tui.render.values import cell, human, to_json
 
 EXIT_CODES: Mapping[str, int] = MappingProxyType(
     {

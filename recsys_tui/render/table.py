@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from recsys_tui.render.formats import Column, human
 from recsys_tui.render.messages import say
 from recsys_tui.render.safe import safe
 from recsys_tui.render.terminal import Terminal
+from recsys_tui.render.values import Column, human
 
 _GAP = 2  # a cell of padding and the divider of the box, which is a blank
 _READABLE = 30  # cells of a title below which the other text gives way first

@@ -13,7 +13,7 @@ from recsys_tui.actions import Action
 from recsys_tui.commands.jobs import event_line
 from recsys_tui.commands.runs import job_facts
 from recsys_tui.render import Column
-from recsys_tui.render.formats import to_json
+from recsys_tui.render.values import to_json
 from recsys_tui.screens.base import Place
 from recsys_tui.screens.prompt import Prompt
 from recsys_tui.screens.runs import MARKS, short_minute

@@ -10,7 +10,7 @@ from textual.widgets import Static
 from recsys_tui import render
 from recsys_tui.commands.versions import version_facts
 from recsys_tui.render import Column
-from recsys_tui.render.formats import to_json
+from recsys_tui.render.values import to_json
 from recsys_tui.screens.model_table import ACTIONS, COLUMNS, EMPTY, HELP, rows_of
 from recsys_tui.screens.prompt import Prompt
 from recsys_tui.screens.version_pages import VersionPages

@@ -10,7 +10,7 @@ from textual.widgets import RichLog, Static
 from recsys_tui import render
 from recsys_tui.actions import Action
 from recsys_tui.render import Column
-from recsys_tui.render.formats import to_json
+from recsys_tui.render.values import to_json
 from recsys_tui.runview import Curve, RunView, headline, resident
 from recsys_tui.screens.base import Place
 from recsys_tui.screens.runs import RUN_COLUMNS, run_row

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from rich.cells import cell_len, set_cell_size
 
 from recsys_tui.render import Column, safe
-from recsys_tui.render.formats import human
 from recsys_tui.render.table import crop
+from recsys_tui.render.values import human
 
 GAP = 2
 _READABLE = 12  # cells of a growing column below which spare columns give way
