@@ -3,6 +3,9 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,74 +13,47 @@ import click
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands import (
-    browse,
-    comparing,
-    data,
-    demo,
-    explaining,
-    health,
-    imported,
-    imports,
-    jobs,
-    machine,
-    measuring,
-    onboarding,
-    people,
-    rating,
-    serving,
-    training,
-    tui,
-    versions,
-    watching,
-)
-from recsys_tui.commands.root import Root, nearest
+from recsys_tui.commands.root import Root, modules, nearest
 from recsys_tui.session import Interrupted, Session
 from store.secrets import redacted
 
 INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
 
-app = typer.Typer(
-    name="recsys-tui",
-    cls=Root,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=False,
-    suggest_commands=False,  # the hint of the error does
-    help="""Recommendations in a terminal: import ratings, train, compare, activate, explain. Offline, one SQLite file.
+_ABOUT = """Recommendations in a terminal: import ratings, train, compare, activate, explain. Offline, one SQLite file.
 
     \b
     recsys-tui import ratings.csv            a file or folder of ratings
     recsys-tui train mf --activate           train, measure, serve
     recsys-tui recommend 42 -n 10 --explain  the best ten for user 42, and why
     recsys-tui demo                          all of it, on sample data
-    """,
-)
-for group in (
-    data,
-    health,
-    imported,
-    imports,
-    training,
-    jobs,
-    versions,
-    watching,
-    measuring,
-    comparing,
-    serving,
-    explaining,
-    onboarding,
-    rating,
-    browse,
-    people,
-    machine,
-    demo,
-    tui,
-):
-    group.register(app)
+    """
 
 
-@app.callback(invoke_without_command=True)
+def tree(arguments: Sequence[str] | None = None) -> typer.Typer:
+    """Return the command tree: all of it, or the part in which this command line will be found.
+
+    Building all of it takes longer than most commands do, so a command that is named is built alone.
+    """
+    return _tree(tuple(modules(arguments)))
+
+
+@cache
+def _tree(names: tuple[str, ...]) -> typer.Typer:
+    app = typer.Typer(
+        name="recsys-tui",
+        cls=Root,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=False,
+        suggest_commands=False,  # the hint of the error does
+        help=_ABOUT,
+    )
+    app.callback(invoke_without_command=True)(root)
+    for name in names:
+        import_module(f"recsys_tui.commands.{name}").register(app)
+    return app
+
+
 def root(
     ctx: typer.Context,
     *,
@@ -94,9 +70,11 @@ def root(
 
         print_version()
         raise typer.Exit
-    if ctx.invoked_subcommand is None and tui.usable():
-        raise typer.Exit(tui.begin(Session(ctx.obj)))
     if ctx.invoked_subcommand is None:
+        from recsys_tui.commands import tui
+
+        if tui.usable():
+            raise typer.Exit(tui.begin(Session(ctx.obj)))
         typer.echo(ctx.get_help())
         raise typer.Exit(2)
 
@@ -106,7 +84,7 @@ def run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = app(arguments, prog_name="recsys-tui", standalone_mode=False)
+        code = tree(arguments)(arguments, prog_name="recsys-tui", standalone_mode=False)
         render.Terminal.of(sys.stdout).flush()
     except click.ClickException as error:
         return _refused(error, as_json=as_json)

@@ -46,8 +46,9 @@ class Done:
 
 
 def environment(db: Path, **extra: str) -> dict[str, str]:
-    """Return an environment in which nothing but `db` is set up."""
+    """Return an environment in which nothing but `db` is set up, and modules stay compiled as for any user."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RECSYS_", "XDG_"))}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return (
         kept | {"RECSYS_DB": str(db), "PYTHONWARNINGS": "error", "XDG_CONFIG_HOME": str(db.parent / "config")} | extra
     )

@@ -14,6 +14,8 @@ from store.migrations import migrate
 
 ROOT = Path(__file__).parent.parent
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would compile every module anew
+
 settings.register_profile("ordinary", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("ordinary"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "ordinary")

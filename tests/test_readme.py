@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys_tui.cli import app
+from recsys_tui.cli import tree
 from tests.cli import run
 
 ROOT = Path(__file__).parent.parent
@@ -44,6 +44,7 @@ def test_first_screen_names_both_set_up_commands_and_shows_a_picture():
 
 
 def test_every_command_is_named():
+    app = tree()
     names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     missing = {name for name in names if f"`{name}`" not in README}
     assert not missing

@@ -1,6 +1,8 @@
 """The root of the command tree: its commands by what they are for, and a near name where one is mistyped."""
 
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 import click
@@ -14,6 +16,29 @@ SECTIONS = {
     "Browsing": ("users", "items"),
     "This machine": ("tui", "demo", "doctor", "config", "keys", "tty-reset"),
 }
+MODULES = {
+    "data": ("init", "stats", "export", "backup", "restore"),
+    "health": ("data",),
+    "imported": ("imports",),
+    "imports": ("import",),
+    "training": ("train",),
+    "jobs": ("jobs",),
+    "versions": ("models",),
+    "watching": ("monitor",),
+    "measuring": ("evaluate", "metrics"),
+    "comparing": ("compare", "diff"),
+    "serving": ("recommend", "predict"),
+    "explaining": ("explain", "similar"),
+    "onboarding": ("onboard",),
+    "rating": ("rate",),
+    "browse": ("users", "items"),
+    "people": ("users",),
+    "machine": ("doctor", "config"),
+    "demo": ("demo",),
+    "tui": ("tui", "keys", "tty-reset"),
+}
+"""Which names of the root each module of commands brings, in the order of the tree."""
+_TAKE_A_VALUE = {"--db", "--color"}
 _INDENT = 6  # what click puts before and between the columns of a help page
 
 
@@ -44,3 +69,21 @@ def nearest(error: click.ClickException) -> Iterator[str]:
         return
     typed = str(error).split("'")[1]
     yield from get_close_matches(typed, context.command.list_commands(context), n=2)
+
+
+def modules(arguments: Sequence[str] | None) -> list[str]:
+    """Return the modules that a command line needs: those of the command it names, else all.
+
+    Help, completion and names that do not exist need all; no command at all on a terminal opens the UI.
+    """
+    if arguments is None or "_RECSYS_TUI_COMPLETE" in os.environ:
+        return list(MODULES)
+    rest = iter(arguments)
+    for word in rest:
+        if word in _TAKE_A_VALUE:
+            next(rest, None)
+        elif not word.startswith("-"):
+            return [name for name, names in MODULES.items() if word in names] or list(MODULES)
+        elif word.partition("=")[0] not in {*_TAKE_A_VALUE, "--json", "--version"}:
+            return list(MODULES)
+    return ["tui"] if sys.stdin.isatty() and sys.stdout.isatty() else list(MODULES)

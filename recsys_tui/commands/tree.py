@@ -8,9 +8,9 @@ import typer
 
 def commands() -> Iterator[tuple[str, str, str]]:
     """Yield every command of the program: its words, its arguments as the help names them, its sentence."""
-    from recsys_tui.cli import app
+    from recsys_tui.cli import tree
 
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(tree())
     yield from _walk(root, ())
 
 

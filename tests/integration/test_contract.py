@@ -9,21 +9,21 @@ import click
 import pytest
 import typer
 
-from recsys_tui.cli import app
-from recsys_tui.commands.root import SECTIONS
+from recsys_tui.cli import tree
+from recsys_tui.commands.root import MODULES, SECTIONS
 from recsys_tui.render import guard, safe
 from tests.cli import SAMPLE, call, few_ratings, run
 
-TREE = typer.main.get_command(app)
+TREE = typer.main.get_command(tree())
 
 
 def commands(group, *before):
     """Yield every command with the words that call it."""
-    for name, command in sorted(group.commands.items()):
-        if isinstance(command, click.Group):
+    if isinstance(group, click.Group):
+        for name, command in sorted(group.commands.items()):
             yield from commands(command, *before, name)
-        else:
-            yield (*before, name), command
+    else:
+        yield before, group
 
 
 ALL = dict(commands(TREE))
@@ -38,6 +38,23 @@ def db(tmp_path_factory):
     call(path, "train", "popularity", "--activate", "--json")
     call(path, "train", "mf", "--set", "n_factors=8", "--set", "epochs=4", "--activate", "--json")
     return path
+
+
+@pytest.mark.parametrize("name", TREE.commands)
+def test_a_command_that_is_named_alone_is_the_same(name):
+    alone = typer.main.get_command(tree(["--db", "x.db", name]))
+    assert name in alone.commands
+    assert set(alone.commands) < set(TREE.commands)
+    assert dict(commands(TREE.commands[name])).keys() == dict(commands(alone.commands[name])).keys()
+
+
+def test_every_module_of_commands_is_where_it_says():
+    assert set(TREE.commands) == {name for names in MODULES.values() for name in names}
+
+
+@pytest.mark.parametrize("line", [[], ["--help"], ["--db", "train", "--help"], ["--help", "train"], ["trian"]])
+def test_help_and_mistyped_names_have_the_whole_tree(line):
+    assert set(typer.main.get_command(tree(line)).commands) == set(TREE.commands)
 
 
 # --- help ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from recsys_tui.actions import EVERYWHERE, PLACES
-from recsys_tui.cli import app as cli_app
+from recsys_tui.cli import tree
 from recsys_tui.commands.tree import commands
 from recsys_tui.screens import SCREENS, screen_class
 from recsys_tui.widgets.virtual_table import VirtualTable
@@ -26,7 +26,7 @@ ACTIONS = [*EVERYWHERE, *(action for name in SCREENS for action in screen_class(
 
 def known_command(line: str) -> click.Command:
     """Return the command that a command line names, or fail."""
-    found = typer.main.get_command(cli_app)
+    found = typer.main.get_command(tree())
     for word in shlex.split(line)[1:]:
         if not isinstance(found, click.Group) or word.startswith("-"):
             break
@@ -77,7 +77,7 @@ class TestActions:
 
     def test_every_command_is_reached_from_the_palette(self):
         reached = {words.split(" ")[0] for words, _, _ in commands()}
-        root = typer.main.get_command(cli_app)
+        root = typer.main.get_command(tree())
         assert {name for name, part in root.commands.items() if not part.hidden} == reached
 
     def test_the_keys_command_lists_them(self, films):
