@@ -1,6 +1,7 @@
 """The terminal UI: six places over one database, which other processes train into and activate in at the same time."""
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -17,6 +18,7 @@ from recsys_tui.screens import SCREENS, screen_class
 from recsys_tui.screens.around import Around, screen_text
 from recsys_tui.screens.base import Place
 from recsys_tui.stream import Desk, StoreChanged, StoreState, StoreTrouble, Stream, refuse_migration
+from recsys_tui.stylesheet import KeptStylesheet
 from recsys_tui.ui_state import UiState
 from recsys_tui.widgets.plain import PlainCharacters
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _MOST_LOOKS, _QUIET_LOOKS = 400, 12
 _CACHE_KIB = 4096  # a thread: what is on a screen is little, and there are several threads
+_BEGUN_SECONDS = 2.0  # after the first place was asked for: what is there by then stays for good
 _END_SECONDS = {signal.SIGTERM: 15.0, signal.SIGHUP: 3.0, signal.SIGINT: 15.0}
 EXIT_BY_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
 
@@ -63,6 +66,7 @@ class RecsysApp(Around):
     def __init__(self, database: Path, options: Options | None = None, *, kept: UiState | None = None) -> None:
         self._plain = PlainCharacters(enabled=False)
         super().__init__()
+        self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
         self.options = options or Options()
         self.kept = kept or UiState()
         self.database_path = database
@@ -141,6 +145,7 @@ class RecsysApp(Around):
         wanted = self.options.screen or self.kept.get("app.place", self.places[0])
         self.switch_mode(wanted if wanted in self.places else self.places[0])
         self._stream.start()
+        self.set_timer(_BEGUN_SECONDS, _begun)
         for notice in (self.options.notice, self.kept.notice):
             if notice:
                 self.toast(notice, severity="warning", seconds=20)
@@ -278,6 +283,12 @@ class RecsysApp(Around):
             super()._handle_exception(error)
         else:
             self.exit(1, return_code=1)
+
+
+def _begun() -> None:
+    """Collect garbage from now on, but not among the modules and widgets there are, which would hold up the keys."""
+    gc.freeze()
+    gc.enable()
 
 
 def picture(database: Path, options: Options, size: tuple[int, int]) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Commands on the terminal: tui, keys, tty-reset."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -163,6 +164,7 @@ def _prepared(options: dict[str, Any]) -> "Options":
 
 def _open(db: Path, options: dict[str, Any]) -> int:
     """Run the UI to its end and return the exit code."""
+    gc.disable()  # a tenth of the time to the first content, in which nothing becomes garbage; the UI turns it on again
     prepared = _prepared(options)
     from recsys_tui.app import RecsysApp
 

@@ -1,0 +1,29 @@
+"""The rules of the look, parsed once: Textual parses all of them anew for every screen that is opened."""
+
+from textual.cache import LRUCache
+from textual.css.stylesheet import Stylesheet
+
+_SOURCES = (
+    512  # the cache of parsed sources of Textual holds 64: with more of them it would hold none that is asked for
+)
+
+
+class KeptStylesheet(Stylesheet):
+    """Parses a source when it is added, and all of them only where the theme has other colours."""
+
+    def __init__(self, *, variables: dict[str, str] | None = None) -> None:
+        super().__init__(variables=variables)
+        self._parse_cache = LRUCache(_SOURCES)
+        self._stale = False
+
+    def set_variables(self, variables: dict[str, str]) -> None:
+        """Take the colours of a theme; the same ones change nothing."""
+        if variables != self._variables:
+            super().set_variables(variables)
+            self._stale = True
+
+    def reparse(self) -> None:
+        """Parse every source with the colours there are now, if they are others than before."""
+        if self._stale:
+            super().reparse()
+            self._stale = False
