@@ -70,25 +70,20 @@ class Users(PersonPlace):
     )
     CSS = """
     Users #panes { layout: vertical; height: 1fr; }
-    Users #people, Users #list { height: 1fr; }
-    Users #people:focus-within, Users #list:focus-within { height: 1.7fr; }
-    Users #about, Users WhyPane, Users ProfilePane { height: 1fr; }
-    Users #about:focus-within { height: 1.7fr; }
+    Users #panes > * { height: 1fr; }
+    Users #panes > *:focus-within { height: 1.7fr; }
     Users.-low WhyPane #said { max-height: 2; margin-bottom: 0; }
     Users.-narrow WhyPane { display: none; }
     Users.-narrow.-why WhyPane { display: block; }
     Users.-narrow.-why ProfilePane { display: none; }
-    Users.-wide #panes { layout: horizontal; }
-    Users.-wide #people { width: 34; height: 1fr; }
-    Users.-wide #list { width: 1fr; height: 1fr; }
-    Users.-wide #about, Users.-wide #about:focus-within { width: 52; height: 1fr; }
-    Users.-wide WhyPane, Users.-wide WhyPane:focus-within { height: 3fr; }
-    Users.-wide ProfilePane { height: 2fr; }
+    Users.-wide #panes { layout: grid; grid-size: 3 2; grid-columns: 32 1fr 40; grid-rows: 2fr 3fr; }
+    Users.-wide #panes > *, Users.-wide #panes > *:focus-within { height: 1fr; }
+    Users.-wide #people, Users.-wide ProfilePane { row-span: 2; }
     Users #find { display: none; }
     Users.-finding #find { display: block; }
-    Users.-zoomed #panes > *, Users.-zoomed #about > * { display: none; }
+    Users.-zoomed #panes { layout: vertical; }
+    Users.-zoomed #panes > * { display: none; }
     Users.-zoomed #panes > *:focus-within { display: block; height: 1fr; width: 1fr; }
-    Users.-zoomed #about > *:focus-within { display: block; height: 1fr; width: 1fr; }
     """
 
     def __init__(self) -> None:
@@ -102,9 +97,8 @@ class Users(PersonPlace):
                 yield Input(id="find", placeholder="a part of an id", select_on_focus=False)
                 yield VirtualTable(_USERS, id="users", key="user", empty="reading…")
             yield from self.list_pane()
-            with Container(id="about"):
-                yield WhyPane(classes="pane")
-                yield ProfilePane(classes="pane")
+            yield ProfilePane(classes="pane")
+            yield WhyPane(classes="pane")
 
     def on_mount(self) -> None:
         """Begin with everybody."""

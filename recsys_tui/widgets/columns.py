@@ -11,7 +11,6 @@ from recsys_tui.render.table import crop
 from recsys_tui.render.values import human
 
 GAP = 2
-_READABLE = 12  # cells of a growing column below which spare columns give way
 
 
 @dataclass(frozen=True)
@@ -20,11 +19,13 @@ class Field(Column):
 
     Attributes:
         width: cells; of a growing column its weight among those that share what is left.
+        least: cells of a growing column below which spare columns give way.
         order: the name of the order that its header stands for; "" where the rows cannot be sorted by it.
         tone: how its cells look: "", "dim" or "accent".
     """
 
     width: int = 8
+    least: int = 12
     order: str = ""
     tone: str = ""
 
@@ -66,7 +67,7 @@ def lay_out(fields: Sequence[Field], width: int, *, left: int = 0) -> list[Place
 
 
 def _least(field: Field) -> int:
-    return min(field.width, _READABLE) if field.grows else field.width
+    return min(field.width, field.least) if field.grows else field.width
 
 
 def _needed(fields: Sequence[Field]) -> int:

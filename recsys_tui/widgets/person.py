@@ -38,7 +38,7 @@ def list_fields(found: "Lists | None") -> list[Field]:
     """Return the columns of a list: predicted ratings with their interval, or how many items are below."""
     if found is None:
         return [Field("title", "item", grows=True, width=30)]
-    title = Field("title", "item", grows=True, width=30)
+    title = Field("title", "item", grows=True, width=30, least=28)
     place = Field("rank", "#", width=3, align="right", show=render.plainly, tone="dim")
     name = "rating" if found.predicts else "above"
     if found.other:
