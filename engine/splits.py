@@ -63,6 +63,31 @@ def split(data: Interactions, how: str, *, test: float = 0.2, seed: int = 42) ->
     return parts
 
 
+def split_around(data: Interactions, apart: Mask, how: str, *, test: float, seed: int) -> Split:
+    """Hold out the rows of an earlier split (n,), and as many more, drawn at random, as the share then lacks.
+
+    The temporal split holds out what is latest, as always: a model of an earlier instant has seen nothing of it.
+
+    Args:
+        data: all rows.
+        apart: those that an earlier split of fewer rows held out.
+        how: the name of the split.
+        test: share of the rows to hold out, above 0.
+        seed: of the draw.
+
+    Raises:
+        SettingRefused, EngineError, DataTooSmall: as in `split`.
+    """
+    if how == "temporal":
+        return split(data, how, test=test, seed=seed)
+    held_out = apart.copy()
+    lacking = round(test * len(data)) - int(apart.sum())
+    if how != "last" and lacking > 0:
+        drawn = np.random.default_rng([seed]).permutation(np.flatnonzero(~apart))[:lacking]
+        held_out[drawn] = True
+    return _parted(data, held_out, {"split": how, "test": test, "seed": seed})
+
+
 def validation(train: Interactions, seed: int, share: float = 0.1) -> Split:
     """Hold out a random share of the training rows, for early stopping and for weights fitted on unseen ratings.
 

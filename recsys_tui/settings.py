@@ -52,6 +52,12 @@ def _threads(value: Any) -> int:
     return int(value)
 
 
+def _kept(value: Any) -> int:
+    if isinstance(value, bool | float) or not 0 <= int(value) <= 1000:
+        raise ValueError
+    return int(value)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
@@ -105,6 +111,14 @@ class Settings:
         default=0.0,
         metadata=_about(
             "Memory to stay within, in GB; 0 is what the machine and cgroup have.", "0 or more", _gigabytes
+        ),
+    )
+    keep: int = field(
+        default=5,
+        metadata=_about(
+            "Versions of each model that `models gc` and a scheduled training leave; 0 lets the schedule keep all.",
+            "0 to 1000",
+            _kept,
         ),
     )
     theme: str = field(

@@ -18,7 +18,7 @@ class Change(NamedTuple):
         previous: the version that was active until then, for the actions that change it.
         at: seconds since 1970.
         who: name of the operator.
-        action: register | import | activate | rollback | refuse | canary | canary-end | label | delete.
+        action: register | import | activate | rollback | refuse | canary | canary-end | alert | label | delete.
         why: a sentence.
         figures: what a decision rests on, as JSON.
     """

@@ -140,6 +140,11 @@ class Registry:
             change = Change(version, names.active(self.database), self._clock(), who, "refuse", why, dict(figures))
             audit.record(db, change)
 
+    def note(self, version: int, *, who: str, action: str, why: str, figures: Mapping[str, Any]) -> None:
+        """Write down what was noticed about a version, such as an "alert"; nothing else changes."""
+        with self.database.write() as db:
+            audit.record(db, Change(version, None, self._clock(), who, action, why, dict(figures)))
+
     def delete(self, version: int, *, who: str = "", why: str = "") -> None:
         """Delete a version: the row first, then its files, so that a crash leaves an orphan folder at most.
 

@@ -125,6 +125,21 @@ def unseen(
     return found
 
 
+def held_out_rows(services: "Services", name: str, data: Interactions) -> NDArray[np.bool_]:
+    """Return which of today's rows (n,) a version holds out, or has otherwise certainly not trained on.
+
+    Raises:
+        NotFound: no such version.
+    """
+    version = services.registry.resolve(name)
+    try:
+        facts = snapshot_of(services, version).model.facts
+        held_out = held_out_of(services.registry, version, facts)
+    except Damaged:  # it is compared with nobody
+        return np.zeros(len(data), np.bool_)
+    return unseen(version, held_out, facts, data)
+
+
 def translation(source: IdMap, target: IdMap) -> NDArray[np.int32]:
     """Return for each index of `source` its index in `target`, -1 where it is unknown there."""
     if source == target:

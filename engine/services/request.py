@@ -23,6 +23,8 @@ class TrainingRequest:
         better_by: activate only where this metric is better than the active version's.
         guards: and where these lose no more than they say, such as `coverage:-5%`.
         like: the version that is made again, "" for none.
+        beside: a version whose held-out rows are held out here too, so that the two can be compared on all of them; ""
+            for none.
         time_limit: seconds for the epochs, 0 for none.
         threads: 0 for all that the process may use.
         memory_limit: bytes, 0 for what is available.
@@ -41,6 +43,7 @@ class TrainingRequest:
     memory_limit: int = 0
     guards: list[str] = field(default_factory=list)
     like: str = ""
+    beside: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ moved; where the clock shows it twice, the first time counts. A run that was mis
 that was missed.
 """
 
+import re
 import time
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from engine.errors import SettingRefused
 from engine.services.request import LEAST_RATINGS
 from store import timetable
 
@@ -29,9 +31,8 @@ class Schedule:
         hour, minute: wall time in the zone.
         zone: a name of the time zone database, "" for that of the machine.
         model: what is trained: "active" for the model of the active version, "auto", or a name of the table of models.
-        better_by: metric by which the new version must be better to serve, "" to serve it without.
-        guards: what it may lose by others, such as "coverage:-5%".
-        keep: versions of each model that stay.
+        better_by: metric by which the new version must be better to serve, "" for none: newer ratings are a reason.
+        guards: what it may lose, such as "coverage:-10%".
         time_limit: seconds for the training, 0 for none.
         on: False while nothing is to be done.
         since: when it was set, in seconds since 1970; 0 for the one that stands where nothing was set.
@@ -42,9 +43,8 @@ class Schedule:
     minute: int = 0
     zone: str = ""
     model: str = "active"
-    better_by: str = "ndcg@10"
-    guards: tuple[str, ...] = ("coverage:-5%",)
-    keep: int = 5
+    better_by: str = ""
+    guards: tuple[str, ...] = ("ndcg@10:-10%", "coverage:-10%")
     time_limit: float = 0.0
     on: bool = True
     since: float = 0.0
@@ -83,7 +83,7 @@ class Overview:
         due: one should have begun by now.
         looked_at: when `schedule run-due` last looked, None where it never did: nothing calls it.
         last: what came of the last scheduled training, empty before the first: due_at, started_at, finished_at, state
-            (done | refused | unchanged | failed), job, version, active, pruned, reason.
+            (done | refused | unchanged | failed | cancelled), job, version, active, deleted, reason.
         alerts: sentences that stand as of the last look.
     """
 
@@ -129,6 +129,33 @@ def set_schedule(database: "Database", schedule: Schedule, now: float | None = N
     kept = replace(schedule, since=time.time() if now is None else now)
     timetable.keep(database, timetable.PLAN, asdict(kept))
     return kept
+
+
+def read_time(text: str) -> tuple[int, int, int]:
+    """Read `sun 02:00`; return weekday, hour and minute.
+
+    Raises:
+        SettingRefused: it is none.
+    """
+    found = re.fullmatch(r"([a-z]{3,9})\s+(\d{1,2}):(\d{2})", text.strip().lower())
+    days = [number for number, day in enumerate(DAYS) if found and day.lower().startswith(found[1])]
+    if found is None or len(days) != 1 or int(found[2]) > 23 or int(found[3]) > 59:
+        raise SettingRefused(f"{text!r} is no day of the week and time", hint="write --at 'sun 02:00'")
+    return days[0], int(found[2]), int(found[3])
+
+
+def read_zone(text: str) -> str:
+    """Read the name of a time zone; `local` is "", the machine's.
+
+    Raises:
+        SettingRefused: there is no such zone.
+    """
+    if text in {"", "local"}:
+        return ""
+    try:
+        return ZoneInfo(text).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SettingRefused(f"no time zone {text!r}", hint="write it as Europe/Berlin, UTC, or local") from error
 
 
 def due_since(database: "Database", schedule: Schedule, state: dict[str, Any], now: float) -> float | None:

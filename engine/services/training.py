@@ -23,11 +23,11 @@ from engine.services.checkpoints import Checkpoints
 from engine.services.epochs import train_epochs
 from engine.services.evaluation import HELD_OUT, PER_USER, bundle_of
 from engine.services.gate import activate, read_gate
-from engine.services.heldout import measured
+from engine.services.heldout import held_out_rows, measured
 from engine.services.lineage import lineage_of, whoami
 from engine.services.reproduce import check_same_rows
 from engine.services.request import AUTO, LEAST_RATINGS, Progress, TrainingRequest
-from engine.splits import Split, split
+from engine.splits import Split, split, split_around
 from store import catalog, ratings
 from store.artifacts import Bundle
 from store.registry import MetricRow, NewVersion
@@ -75,6 +75,11 @@ class TrainingService:
         """
         data = self.load_data() if data is None else data
         _refuse_too_few(len(data))
+        apart = held_out_rows(self._services, request.beside, data) if request.beside and request.test else None
+        if apart is not None and apart.any():
+            parts = split_around(data, apart, request.split, test=request.test, seed=request.seed)
+            parts.protocol["beside"] = request.beside
+            return parts
         return split(data, request.split, test=request.test, seed=request.seed)
 
     def train_model(self, model_type: str, hyperparams: dict[str, Any] | None = None, **options: Any) -> str:

@@ -63,7 +63,9 @@ def collect(
     session: Session,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
-    keep: Annotated[int, typer.Option("--keep", min=1, help="Versions of each model that stay.")] = 5,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=1, help="Versions of each model that stay; default: the setting `keep`.")
+    ] = None,
 ) -> None:
     """Delete old versions and what killed runs left behind.
 
@@ -78,6 +80,7 @@ def collect(
     from engine.services.lineage import whoami
 
     registry = session.services.registry
+    keep = keep or session.settings.keep or retention.KEEP
     fates = retention.plan(registry, keep)
     gone, leftovers = [fate.version for fate in fates if not fate.kept], list[str]()
     if not dry_run:

@@ -24,6 +24,7 @@ MODULES = {
     "training": ("train",),
     "jobs": ("jobs",),
     "versions": ("models",),
+    "scheduling": ("schedule",),
     "watching": ("monitor",),
     "measuring": ("evaluate", "metrics"),
     "comparing": ("compare", "diff"),

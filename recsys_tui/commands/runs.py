@@ -78,11 +78,11 @@ def _resumed(services: "Services", number: int, options: Any) -> Any:
 
 def finished(session: Session, services: "Services", number: int) -> dict[str, Any]:
     """Follow a run that this command started to its end and return what it came to; see `ending`."""
-    _follow(session, services, number)
+    follow(session, services, number)
     return ending(services, number)
 
 
-def _follow(session: Session, services: "Services", job: int) -> None:
+def follow(session: Session, services: "Services", job: int) -> None:
     """Watch a run that this command started: Ctrl-C cancels it."""
     from store.errors import StoreError
 

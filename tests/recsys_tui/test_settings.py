@@ -53,6 +53,7 @@ def test_each_value_knows_its_origin(places):
         "ascii": "default",
         "threads": str(places.project),
         "memory_gb": "RECSYS_MEMORY_GB",
+        "keep": "default",
         "theme": "default",
         "mouse": "default",
         "keys": "default",
@@ -97,6 +98,9 @@ def test_an_empty_variable_is_not_set(places):
         ("memory_gb", "nan"),
         ("memory_gb", -1),
         ("memory_gb", [1]),
+        ("keep", -1),
+        ("keep", 2.5),
+        ("keep", "few"),
         ("color", "green"),
         ("color", ["auto"]),
         ("ascii", "maybe"),
@@ -124,7 +128,7 @@ def test_an_unknown_name_brings_the_nearest(places):
     places.project.write_text("thread = 2")
     with pytest.raises(SettingsError, match="unknown setting 'thread'") as refused:
         places.load()
-    names = "db, color, ascii, threads, memory_gb, theme, mouse, keys"
+    names = "db, color, ascii, threads, memory_gb, keep, theme, mouse, keys"
     assert refused.value.hint == f"did you mean threads? settings: {names}"
 
 

@@ -122,7 +122,7 @@ class TestOverview:
     def test_a_new_schedule_begins_when_it_is_set_and_one_that_is_off_is_never_due(self, services):
         database = services.database
         now = services.registry.resolve("active").trained_at + 3 * WEEK
-        kept = set_schedule(database, Schedule(2, 3, 4, "UTC", "auto", "rmse", ("recall:-1%",), 7, 60.0), now=now)
+        kept = set_schedule(database, Schedule(2, 3, 4, "UTC", "auto", "rmse", ("recall:-1%",), 60.0), now=now)
         assert schedule_of(database) == kept
         assert not overview(database, now + 60).due
         set_schedule(database, replace(kept, on=False), now=now)
