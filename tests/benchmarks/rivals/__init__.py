@@ -13,6 +13,9 @@ import numpy as np
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = Path(os.environ.get("RECSYS_BENCH_VENV", ROOT / ".venv-bench"))
 PACKAGES = ("implicit==0.7.3", "lenskit==2025.8.1", "scikit-surprise==1.1.5", "myfm==0.4.0")
+ALONE = ("rectools==0.19.0", "attrs==23.2.0", "typeguard==4.6.1")
+"""Installed without what they ask for: RecTools' metrics run with the NumPy of the others, though it asks for an older
+one, and it would put another build over `implicit`."""
 
 
 def install() -> Path:
@@ -21,14 +24,15 @@ def install() -> Path:
     `RECSYS_BENCH_VENV` names another one, which is taken as it is.
     """
     python = ENVIRONMENT / "bin" / "python"
-    done = ENVIRONMENT / "installed"
-    if "RECSYS_BENCH_VENV" in os.environ or (done.exists() and done.read_text() == "\n".join(PACKAGES)):
+    done, wanted = ENVIRONMENT / "installed", "\n".join(PACKAGES + ALONE)
+    if "RECSYS_BENCH_VENV" in os.environ or (done.exists() and done.read_text() == wanted):
         return python
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
     pip = [str(python), "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, "torch==2.13.0"], check=True)  # first: LensKit would take another one
     subprocess.run([*pip, *PACKAGES], check=True)
-    done.write_text("\n".join(PACKAGES))
+    subprocess.run([*pip, "--no-deps", *ALONE], check=True)
+    done.write_text(wanted)
     return python
 
 

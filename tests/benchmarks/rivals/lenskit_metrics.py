@@ -1,11 +1,11 @@
-"""LensKit: the metrics of lists and of predicted ratings, one value a user."""
+"""LensKit: the metrics of lists and of predicted ratings, one value a user; the Gini coefficient of all lists."""
 
 import json
 import sys
 
 import numpy as np
 from lenskit.data import ItemList
-from lenskit.metrics import MAE, NDCG, RMSE, Hit, LogRankWeight, Precision, Recall, RecipRank
+from lenskit.metrics import MAE, NDCG, RMSE, Hit, ListGini, LogRankWeight, Precision, Recall, RecipRank
 from lenskit.metrics.ranking._map import AveragePrecision
 
 data = np.load(sys.argv[1])
@@ -33,4 +33,7 @@ for user, row in zip(data["users"], data["lists"], strict=True):
     for name, measure in RATINGS.items():
         rated = ItemList(item_ids=items, rating=data["test_ratings"][mine])
         found[name].append(float(measure.measure_list(predicted, rated)))
+shown = [ItemList(item_ids=row[row >= 0], ordered=True) for row in data["lists"]]
+gini = ListGini(n=K, items=int(data["n_items"]))
+found["gini"] = [float(gini.global_aggregate([gini.compute_list_data(one, None) for one in shown]))]
 print(json.dumps(found))
