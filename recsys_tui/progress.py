@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from recsys_tui import render
@@ -49,7 +50,7 @@ class Line:
         out = render.Terminal.of(sys.stderr)
         parts = [f"epoch {data['number']}/{data['of']}"]
         parts += [render.bar(data["number"], data["of"], _BAR, ascii=out.ascii)] if out.tty else []
-        parts += [f"{name} {render.number(value)}" for name, value in data["losses"].items()]
+        parts += figures_of(data)
         parts += [render.duration(data["seconds"])]
         parts += [f"{data['ratings_per_second']:,} ratings/s"] if data["ratings_per_second"] else []
         self.show("  " + "  ".join(parts))
@@ -60,3 +61,9 @@ class Line:
             sys.stderr.write("\n")
             sys.stderr.flush()
             self._width = 0
+
+
+def figures_of(epoch: Mapping[str, Any]) -> list[str]:
+    """Return the losses of an epoch, and what was measured on held-out rows where it was not passed over."""
+    held_out = {f"held-out {name}": value for name, value in epoch.get("held_out", {}).items()}
+    return [f"{name} {render.number(value)}" for name, value in (epoch["losses"] | held_out).items()]

@@ -17,10 +17,14 @@ Point = tuple[float, float]
 
 
 class Curve(NamedTuple):
-    """A line of a plot: what it is called, and points (x, y) in the order of x."""
+    """A line of a plot: what it is called, and points (x, y) in the order of x.
+
+    `right` says that its values are of another kind than those of the others, and belong to the axis at the right.
+    """
 
     name: str
     points: tuple[Point, ...]
+    right: bool = False
 
 
 @dataclass
@@ -42,6 +46,7 @@ class RunView:
     speed: float = 0.0
     lines: list[tuple[float, str]] = field(default_factory=list)
     _losses: dict[str, list[Point]] = field(default_factory=dict)
+    _held_out: dict[str, list[Point]] = field(default_factory=dict)
     _seconds: list[float] = field(default_factory=list)
     _again: bool = False
 
@@ -71,11 +76,20 @@ class RunView:
         for name, value in losses.items():
             if value is not None:
                 self._losses.setdefault(f"{name}, all rows" if self._again else name, []).append((number, float(value)))
+        held_out = data.get("held_out")
+        for name, value in held_out.items() if isinstance(held_out, dict) else ():
+            self._held_out.setdefault(name, []).append((number, float(value)))
 
     @property
     def curves(self) -> list[Curve]:
-        """The losses by epoch, in the order in which they first appeared."""
-        return [Curve(name, tuple(points)) for name, points in self._losses.items()]
+        """The losses by epoch in the order in which they first appeared, then the figures of held-out rows.
+
+        An RMSE stands beside the losses, which are mostly RMSE themselves; what is better when it is higher does not.
+        """
+        losses = [Curve(name, tuple(points)) for name, points in self._losses.items()]
+        return losses + [
+            Curve(f"held-out {name}", tuple(points), right=name != "rmse") for name, points in self._held_out.items()
+        ]
 
     @property
     def share(self) -> float:

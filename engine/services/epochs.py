@@ -11,29 +11,39 @@ from engine.data import Interactions
 from engine.errors import TrainingFailed
 from engine.models.base import Epoch, Model
 from engine.services.checkpoints import Checkpoints
+from engine.services.curve import HeldOutCurve
 from engine.services.request import Progress, TrainingRequest
 
 
 def train_epochs(
-    model: Model, train: Interactions, request: TrainingRequest, checkpoints: Checkpoints | None
+    model: Model,
+    train: Interactions,
+    request: TrainingRequest,
+    checkpoints: Checkpoints | None,
+    curve: HeldOutCurve | None = None,
 ) -> Generator[Progress, None, None]:
-    """Train, yielding an event an epoch with its speed; go on from a checkpoint where there is one."""
+    """Train, yielding an event an epoch with its speed; go on from a checkpoint where there is one.
+
+    `curve` adds to the event of an epoch what the model makes of some held-out rows: it is shown, and decides nothing.
+    """
     rows = train.fingerprint() if checkpoints is not None else ""
     if checkpoints is not None and (state := checkpoints.load(rows)) is not None:
         model.restore(state)
         yield Progress("note", {"text": f"goes on after epoch {model.epochs_done}"})
     began = last = time.monotonic()
     for epoch in model.fit_epochs(train, seed=request.seed):
-        now = time.monotonic()
+        seconds = time.monotonic() - last
+        data = _epoch_data(epoch, seconds)
+        data["held_out"] = curve.after(model, seconds) if curve is not None else {}
         try:
-            yield Progress("epoch", _epoch_data(epoch, now - last))
+            yield Progress("epoch", data)
         except GeneratorExit:  # cancelled here: a resumed run goes on from this epoch, not from an earlier one
             if checkpoints is not None:
                 checkpoints.save(model.state(), rows)
             raise
         if checkpoints is not None and checkpoints.due:
             checkpoints.save(model.state(), rows)
-        if request.time_limit and now - began >= request.time_limit:
+        if request.time_limit and time.monotonic() - began >= request.time_limit:
             if epoch.number < epoch.of:
                 model.settle(train)
             yield Progress(

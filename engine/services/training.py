@@ -20,6 +20,7 @@ from engine.models.ensemble import Ensemble
 from engine.services import stacking
 from engine.services.auto import run_auto
 from engine.services.checkpoints import Checkpoints
+from engine.services.curve import HeldOutCurve
 from engine.services.epochs import train_epochs
 from engine.services.evaluation import HELD_OUT, PER_USER, bundle_of
 from engine.services.gate import activate, read_gate
@@ -128,7 +129,8 @@ class TrainingService:
         if isinstance(model, Ensemble):
             stacking.prepare(self._services, model, request, parts)
         with resources.thread_limit(request.threads):
-            yield from train_epochs(model, parts.train, request, checkpoints)
+            curve = HeldOutCurve(parts) if job is not None else None  # a run without a job has nobody who watches
+            yield from train_epochs(model, parts.train, request, checkpoints, curve)
             yield Progress("stage", {"stage": "measuring"})
             report = _report(model, parts)
             calibration = _calibrate(model, parts)

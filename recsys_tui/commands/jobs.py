@@ -11,6 +11,7 @@ from recsys_tui import render
 from recsys_tui.commands.options import Limit
 from recsys_tui.commands.runs import POLL_SECONDS, ending, epochs_of, job_facts, watch
 from recsys_tui.commands.training import answer
+from recsys_tui.progress import figures_of
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 
@@ -121,8 +122,7 @@ def _job_for_people(facts: dict[str, Any]) -> dict[str, Any]:
     shown["asked for"] = ", ".join(f"{key} {render.plainly(value)}" for key, value in asked.items() if key != "model")
     if facts["epochs"]:
         last = facts["epochs"][-1]
-        losses = ", ".join(f"{name} {render.number(value)}" for name, value in last["losses"].items())
-        shown["epochs"] = f"{last['number']} of {last['of']}, {losses}"
+        shown["epochs"] = ", ".join([f"{last['number']} of {last['of']}", *figures_of(last)])
     return shown | {key: facts[key] for key in ("error", "hint") if facts[key]}
 
 
@@ -147,5 +147,5 @@ def event_line(row: dict[str, Any]) -> str:
         return f"{row['version']} is registered" + (" and active" if row["active"] else "")
     if row["kind"] != "epoch":
         return str(row.get("stage") or row.get("text"))
-    losses = "  ".join(f"{name} {render.number(value)}" for name, value in row["losses"].items())
-    return f"epoch {row['number']}/{row['of']}  {losses}  {render.duration(row['seconds'])}"
+    figures = "  ".join(figures_of(row))
+    return f"epoch {row['number']}/{row['of']}  {figures}  {render.duration(row['seconds'])}"

@@ -139,7 +139,7 @@ class Train(Place):
     def _curves(self) -> list[Curve]:
         several = len(self._drawn()) > 1
         return [
-            Curve(f"{number} {curve.name}" if several else curve.name, curve.points)
+            curve._replace(name=f"{number} {curve.name}") if several else curve
             for number in self._drawn()
             for curve in self._view(number).curves
         ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import ceil, isfinite, log10
+from typing import Any
 
 from rich.text import Text
 from textual.content import Content
@@ -17,9 +18,12 @@ STYLES = (
     ("magenta", "x", "×"),
     ("orange", "fhd", "▞"),
     ("red", "o", "o"),
+    ("cyan", "*", "*"),
+    ("white", "#", "#"),
+    ("blue", "@", "@"),
 )
 """Colour, marker of plotext and what stands for it in the legend: no curve is told from another by colour alone."""
-_ASCII_MARKERS = "*+xo#"
+_ASCII_MARKERS = "*+xo#%=@"
 _LEAST_HEIGHT = 4
 
 
@@ -62,6 +66,7 @@ class Curves(Widget):
             color, _, mark = STYLES[k % len(STYLES)]
             mark = _ASCII_MARKERS[k % len(_ASCII_MARKERS)] if self.plain else mark
             piece = f"{mark} {render.safe(curve.name)} {render.number(curve.points[-1][1])}"
+            piece += " (right)" if curve.right else ""
             if line and line.cell_len + 3 + len(piece) > width:
                 break
             line.append("   " if line else "      ")
@@ -88,35 +93,50 @@ class Curves(Widget):
         plot.theme("clear")
         plot.frame(False)
         plot.xaxes(False, False)
-        plot.yaxes(True, False)
-        shown_points: list[Point] = []
+        plot.yaxes(True, any(curve.right for curve in self._curves))
+        sides: dict[str, list[Point]] = {"left": [], "right": []}
         for k, curve in enumerate(self._curves):
             color, marker, _ = STYLES[k % len(STYLES)]
-            points = [(x, self._scaled(y)) for x, y in curve.points if isfinite(y) and (y > 0 or not self.log_axis)]
+            side = "right" if curve.right else "left"
+            points = [
+                (x, self._scaled(y, side)) for x, y in curve.points if isfinite(y) and (y > 0 or not self._log(side))
+            ]
             points = thinned(points, 2 * width)
-            shown_points += points
+            sides[side] += points
             marker = _ASCII_MARKERS[k % len(_ASCII_MARKERS)] if self.plain else marker
-            plot.plot([x for x, _ in points], [y for _, y in points], marker=marker, color=color)
-        self._ticks(plot, shown_points, width, height)
+            plot.plot([x for x, _ in points], [y for _, y in points], marker=marker, color=color, yside=side)
+        _whole_numbers(plot, [x for points in sides.values() for x, _ in points], width)
+        for side, points in sides.items():
+            self._figures(plot, side, [y for _, y in points], height)
         return Text.from_ansi(plot.build().rstrip("\n"), no_wrap=True)
 
-    def _scaled(self, value: float) -> float:
-        return log10(value) if self.log_axis else value
+    def _log(self, side: str) -> bool:
+        """Tell whether an axis is logarithmic: that of the losses may be, that of the figures at the right is not."""
+        return self.log_axis and side == "left"
 
-    def _ticks(self, plot: object, points: Sequence[Point], width: int, height: int) -> None:
-        """Put whole numbers under the axis, and as many figures beside it as have room."""
-        if not points:
+    def _scaled(self, value: float, side: str) -> float:
+        return log10(value) if self._log(side) else value
+
+    def _figures(self, plot: Any, side: str, values: Sequence[float], height: int) -> None:
+        """Put as many figures beside an axis as have room."""
+        if not values:
             return
-        low, high = min(x for x, _ in points), max(x for x, _ in points)
-        step = max(1, ceil((high - low) / max(1, min(8, width // 10))))
-        places = [low + k * step for k in range(int((high - low) // step) + 1)]
-        plot.xticks(places, [f"{place:g}" for place in places])  # type: ignore[attr-defined]
-        bottom, top = min(y for _, y in points), max(y for _, y in points)
+        bottom, top = min(values), max(values)
         rows = max(2, min(5, height // 3))
-        values = [bottom + (top - bottom) * k / (rows - 1) for k in range(rows)] if top > bottom else [bottom]
-        labels = [render.number(10**value if self.log_axis else value) for value in values]
+        places = [bottom + (top - bottom) * k / (rows - 1) for k in range(rows)] if top > bottom else [bottom]
+        labels = [render.number(10**place if self._log(side) else place) for place in places]
         widest = max(map(len, labels))
-        plot.yticks(values, [label.rjust(widest) for label in labels])  # type: ignore[attr-defined]
+        plot.yticks(places, [label.rjust(widest) for label in labels], yside=side)
+
+
+def _whole_numbers(plot: Any, values: Sequence[float], width: int) -> None:
+    """Put whole numbers under the axis."""
+    if not values:
+        return
+    low, high = min(values), max(values)
+    step = max(1, ceil((high - low) / max(1, min(8, width // 10))))
+    places = [low + k * step for k in range(int((high - low) // step) + 1)]
+    plot.xticks(places, [f"{place:g}" for place in places])
 
 
 def _rich(color: str) -> str:

@@ -13,6 +13,8 @@ from engine.errors import SettingRefused, TrainingFailed
 from engine.models import MODELS, model_class
 from engine.models.base import Contributions, Explains, FoldsIn, HasItemVectors, State
 from engine.resources import thread_limit
+from engine.services.curve import HeldOutCurve
+from engine.splits import Split
 from tests.data import checkerboard, planted, rmse, table
 
 SMALL = {"n_factors": 4, "epochs": 4, "embedding_dim": 4, "hidden_layers": [8, 4], "negatives": 16}
@@ -137,11 +139,13 @@ def test_the_same_seed_gives_the_same_model_and_threads_change_nothing(make, dat
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(make, data):
+    """And a curve that is measured between the epochs of one of them changes nothing."""
     train, test = data
     whole = trained(make(), train, valid=test, seed=3)
     for stop in range(1, whole.epochs_done):
-        half = make()
+        half, curve = make(), HeldOutCurve(Split(train, test, {"seed": 3}))
         for epoch in half.fit_epochs(train, valid=test, seed=3):
+            assert curve.after(half, seconds=60.0)
             if epoch.number == stop:
                 break
         same(trained(copied(half), train, valid=test, seed=3).state(), whole.state())

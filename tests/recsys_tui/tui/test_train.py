@@ -19,6 +19,7 @@ def test_the_runs_and_the_newest_ones_curve_are_shown(films):
         assert "runs 3" in ui.text
         assert "job 3 mf  done  made v3" in ui.text
         assert "train 0." in ui.text
+        assert "held-out rmse" in ui.text
         assert "6/6" in ui.text
 
     drive(films, script, screen="train")
@@ -47,8 +48,8 @@ def test_a_training_from_the_form(films):
         await ui.press("end", "backspace", "backspace", "3")
         assert "recsys-tui train mf --set epochs=3 --detach" in ui.text
         await ui.press("enter")
+        await ui.until(lambda: any("goes on when you leave" in toast for toast in ui.toasts))
         await ui.until(lambda: "job 4 mf  done" in ui.text)
-        assert any("goes on when you leave" in toast for toast in ui.toasts)
 
     drive(films, script, screen="train")
     job = journal(films).get(4)
@@ -112,12 +113,13 @@ def test_stopping_asks_first_and_the_run_is_resumed(films):
 
 def test_marked_runs_are_overlaid(films):
     async def script(ui):
-        assert len(ui.app.screen.query_one(Curves)._curves) == 1
+        assert len(ui.app.screen.query_one(Curves)._curves) == 2
         await ui.press("j", "space")
-        assert [curve.name for curve in ui.app.screen.query_one(Curves)._curves] == ["3 train", "2 train"]
+        names = ["3 train", "3 held-out rmse", "2 train", "2 held-out rmse"]
+        assert [curve.name for curve in ui.app.screen.query_one(Curves)._curves] == names
         assert "job 3, job 2" in ui.text
         await ui.press("C")
-        assert len(ui.app.screen.query_one(Curves)._curves) == 1
+        assert len(ui.app.screen.query_one(Curves)._curves) == 2
 
     drive(films, script, screen="train")
 
