@@ -128,7 +128,15 @@ EVERYWHERE = (
         "tui --screen {place} --screenshot FILE",
         footer=False,
     ),
-    Action("app.back", "q,escape", "Quit", "Go back; at the top quit. A training goes on.", "jobs list", footer=False),
+    Action(
+        "app.clear",
+        "escape",
+        "Back",
+        "Close a dialog, give all panes their places, show all rows again; never quits.",
+        "{listing}",
+        footer=False,
+    ),
+    Action("app.back", "q", "Quit", "Go back; at the top quit. A training goes on.", "jobs list", footer=False),
     Action("app.quit_now", "ctrl+c", "Quit", "Leave at once. A training goes on.", "jobs list", footer=False),
 )
 """What can be done on every place."""

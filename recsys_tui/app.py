@@ -219,36 +219,6 @@ class RecsysApp(Around):
 
     # --- actions of everywhere ------------------------------------------------------------------------------------
 
-    def _go(self, name: str) -> None:
-        if name in self.places:
-            self.switch_mode(name)
-        else:
-            self.toast(f"{name} is not part of this program yet", severity="warning")
-
-    def action_train(self) -> None:
-        """Go to Train."""
-        self._go("train")
-
-    def action_models(self) -> None:
-        """Go to Models."""
-        self._go("models")
-
-    def action_users(self) -> None:
-        """Go to Users."""
-        self._go("users")
-
-    def action_rate(self) -> None:
-        """Go to Rate."""
-        self._go("rate")
-
-    def action_data(self) -> None:
-        """Go to Data."""
-        self._go("data")
-
-    def action_jobs(self) -> None:
-        """Go to Jobs."""
-        self._go("jobs")
-
     def action_refresh(self) -> None:
         """Read everything shown again."""
         self._stream.look_now(anew=True)
@@ -260,6 +230,13 @@ class RecsysApp(Around):
             self.pop_screen()
         else:
             self.action_quit_now()
+
+    def action_clear(self) -> None:
+        """Give all panes their places or show all rows again; quitting takes another key."""
+        if self.screen.maximized is not None:
+            self.screen.minimize()
+        elif not self.place().clear():
+            self.toast("q quits; a training goes on")
 
     def action_quit_now(self) -> None:
         """Leave; a training goes on, and the farewell says so."""

@@ -18,6 +18,7 @@ from store.migrations import SCHEMA_VERSION, schema_version
 
 if TYPE_CHECKING:
     from engine.services import Services
+    from engine.services.timetable import Overview
     from store.journal import Job
     from store.registry import ModelVersion
 
@@ -35,12 +36,14 @@ class StoreState:
         versions: all, newest first.
         revision: counts the changes of the ratings.
         canary: the version that is tried on a share of the users, or None.
+        schedule: what is trained once a week, and when it is next; None while it is not known.
     """
 
     jobs: tuple["Job", ...] = ()
     versions: tuple["ModelVersion", ...] = ()
     revision: int = 0
     canary: int | None = None
+    schedule: "Overview | None" = None
 
     @property
     def active(self) -> "ModelVersion | None":
@@ -58,7 +61,7 @@ class StoreChanged(Message):
 
     Attributes:
         state: as it is now.
-        kinds: which parts differ: "jobs" (any event or heartbeat), "versions", "ratings".
+        kinds: which parts differ: "jobs" (any event or heartbeat, and the schedule), "versions", "ratings".
     """
 
     def __init__(self, state: StoreState, kinds: frozenset[str]) -> None:
@@ -195,6 +198,7 @@ class Stream:
                 tuple(services.registry.versions()),
                 ratings.revision(services.database),
                 getattr(canaries.running(services.database), "version", None),
+                _schedule(services.database),
             )
         except Exception as error:  # noqa: BLE001  whatever it is, polling goes on: it may pass
             told = (str(error), getattr(error, "hint", "run `recsys-tui doctor`"))
@@ -232,11 +236,17 @@ class Stream:
         self._file = file
 
 
+def _schedule(database: Database) -> "Overview":
+    from engine.services.timetable import overview
+
+    return overview(database)
+
+
 def _differences(before: StoreState | None, now: StoreState) -> list[str]:
     if before is None:
         return ["jobs", "versions", "ratings"]
     pairs = {
-        "jobs": (before.jobs, now.jobs),
+        "jobs": ((before.jobs, before.schedule), (now.jobs, now.schedule)),
         "versions": ((before.versions, before.canary), (now.versions, now.canary)),
         "ratings": (before.revision, now.revision),
     }

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textual.app import App
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -14,6 +13,7 @@ from recsys_tui.actions import EVERYWHERE, Action
 from recsys_tui.screens import screen_class
 from recsys_tui.screens.base import Place
 from recsys_tui.screens.choose import Choice, Choose
+from recsys_tui.screens.going import Going
 from recsys_tui.ui_state import state_file
 
 if TYPE_CHECKING:
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 WELCOME = "Everything here has a command that does the same: the palette (:) shows it, y copies it."
 
 
-class Around(App[int]):
+class Around(Going):
     """What the app does on any place."""
 
     options: "Options"
     kept: "UiState"
     keys: dict[str, str]
-    places: list[str]
 
     def place(self) -> Place:
         """Return the place that is shown, under any dialog."""

@@ -110,6 +110,10 @@ class Place(Screen[None]):
         """Return what can be copied by what it is called, such as "row"; the command is added."""
         return {}
 
+    def clear(self) -> bool:
+        """Show all again that a filter hides; return False where there is nothing of the kind."""
+        return False
+
     def table(self) -> tuple[list[Column | str], Iterable[Mapping[str, Any]]] | None:
         """Return columns and rows of the table shown, to be exported, or None where there is none."""
         return None

@@ -42,7 +42,7 @@ _REJECTED = [
     Field("reason", width=26),
     Field("raw", "row", grows=True, width=20),
 ]
-_EMPTY = Content("No ratings yet\n\nn imports a file, a folder or a MongoDB\ns takes the sample data, to look around")
+_EMPTY = Content("No ratings yet\n\ni imports a file, a folder or a MongoDB\ns takes the sample data, to look around")
 
 
 class Data(ImportsPlace):
@@ -50,12 +50,12 @@ class Data(ImportsPlace):
 
     NAME = "data"
     HELP_TEXT = (
-        "What is stored and how it is spread. n imports: choose the source, look at the preview, then import; the "
+        "What is stored and how it is spread. i imports: choose the source, look at the preview, then import; the "
         "import is a process of its own and goes on when this screen is left. Enter on an import shows the rows it "
         "kept aside; x undoes it, after saying what that would do."
     )
     ACTIONS: ClassVar[tuple[Action, ...]] = (
-        Action("data.new", "n", "Import", "Import ratings, with a preview.", "import SOURCE", writes=True),
+        Action("data.new", "i", "Import", "Import ratings, with a preview.", "import SOURCE", writes=True),
         Action("data.rejected", "enter", "Rejected", "Show the rows an import kept aside.", "imports show {import}"),
         Action("data.undo", "x", "Undo", "Take an import back.", "imports undo {import}", writes=True),
         Action("data.health", "h", "Health", "Look for what is wrong with the data.", "data health"),
@@ -97,7 +97,7 @@ class Data(ImportsPlace):
             with Vertical(id="over", classes="pane"):
                 yield Static(id="curve")
             with Vertical(id="imports-pane", classes="pane"):
-                yield VirtualTable(_IMPORTS, id="imports", key="import_id", empty="nothing imported: n imports")
+                yield VirtualTable(_IMPORTS, id="imports", key="import_id", empty="nothing imported: i imports")
             with Vertical(id="rejected-pane", classes="pane"):
                 yield VirtualTable(_REJECTED, id="rejected", key="line", empty="no row was rejected")
 

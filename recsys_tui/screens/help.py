@@ -14,8 +14,9 @@ from recsys_tui.widgets.text import shown
 
 MOVING = (
     ("j k up down", "Move in a list; g and G, or home and end, go to its ends; ^d ^u by half a page."),
+    ("n N", "Go to the next and the previous row with the words that / was given; past the end it begins again."),
     ("tab", "Go to the next pane; shift+tab goes back."),
-    ("esc", "Close a dialog, clear a filter."),
+    ("esc", "Close a dialog, undo zoom, show all rows again. It never quits."),
     ("shift+drag", "Select text with the mouse past the program, in most terminals."),
 )
 

@@ -14,11 +14,11 @@ from recsys_tui.commands.jobs import event_line
 from recsys_tui.commands.runs import job_facts
 from recsys_tui.render import Column
 from recsys_tui.render.values import to_json
-from recsys_tui.screens.base import Place
-from recsys_tui.screens.prompt import Prompt
+from recsys_tui.screens.filtering import Filtering
 from recsys_tui.screens.runs import MARKS, short_minute
+from recsys_tui.screens.schedulewords import scheduled
 from recsys_tui.screens.versionwords import facts_lines, heading, joined
-from recsys_tui.widgets.columns import Field
+from recsys_tui.widgets.columns import Field, has_words
 from recsys_tui.widgets.frame import titled
 from recsys_tui.widgets.row_table import RowTable
 from recsys_tui.widgets.text import shown
@@ -43,7 +43,7 @@ COLUMNS = (
 _MOST = 500
 
 
-class Jobs(Place):
+class Jobs(Filtering):
     """See every run of any origin, its state, how long it took, why it ended, and its log."""
 
     NAME = "jobs"
@@ -51,6 +51,8 @@ class Jobs(Place):
         "Every training, whether started here, by a command or by a schedule. A run whose process is gone without a "
         "word is lost: R goes on from its last checkpoint. enter follows a run on Train."
     )
+    ASKED = "Words of model, state, origin or reason; empty shows all:"
+    NOTHING = EMPTY
     ACTIONS = (
         Action("jobs.follow", "enter", "Follow", "Show its curves on Train.", "jobs attach {job}"),
         Action("jobs.stop", "x", "Stop", "Stop this run after its epoch.", "jobs cancel {job}", writes=True),
@@ -62,19 +64,20 @@ class Jobs(Place):
     def __init__(self) -> None:
         super().__init__()
         self._jobs: tuple[Job, ...] = ()
-        self._words = ""
         self._events: tuple[int, list[Event]] = (0, [])
 
     def body(self) -> ComposeResult:
         """Yield the runs, and the facts and the log of the one under the cursor."""
         with Vertical(id="jobs-pane", classes="pane"):
             yield RowTable(COLUMNS, empty=EMPTY, key="job", id="jobs")
+            yield Static(id="schedule")
         with Vertical(id="job-pane", classes="pane"), VerticalScroll(id="job-scroll"):
             yield Static(id="job")
 
     def on_mount(self) -> None:
         """Stand in the list."""
         self.query_one("#job-pane").display = self.remembered("log", default=True)
+        self.take_up_words()
         self.query_one(RowTable).focus()
 
     # --- showing --------------------------------------------------------------------------------------------------
@@ -82,22 +85,25 @@ class Jobs(Place):
     def look(self, kinds: frozenset[str]) -> None:
         """Show the runs; those beyond the newest, which the polling has, are read here."""
         if "jobs" in kinds:
+            if self.state.schedule is not None:
+                self.query_one("#schedule", Static).update(scheduled(self.state.schedule))
             self.ask("jobs", lambda services: tuple(services.journal.recent(_MOST)), self._took)
 
     def _took(self, jobs: tuple["Job", ...]) -> None:
         self._jobs = jobs
+        self.show_rows()
+
+    def show_rows(self) -> None:
+        """Show the runs that have all the words, the cursor staying on its own."""
         table = self.query_one(RowTable)
         at = table.current["job"] if table.current else None
         rows = self._rows()
-        table.empty = f"nothing matches {self._words}: / changes the filter" if self._words else EMPTY
+        self.tell_count("#jobs-pane", "jobs", len(rows), len(self._jobs))
         table.renew(rows, cursor=next((k for k, row in enumerate(rows) if row["job"] == at), 0))
-        title = f"jobs {len(rows)}" + (f" of {len(jobs)}" if self._words else "")
-        titled(self.query_one("#jobs-pane"), title, f"/{self._words}" if self._words else "")
 
     def _rows(self) -> list[dict[str, Any]]:
-        words = self._words.casefold().split()
         rows = [job_facts(job) | {"shown_state": MARKS.get(job.state, "") + job.state} for job in self._jobs]
-        return [row for row in rows if all(word in " ".join(map(str, row.values())).casefold() for word in words)]
+        return [row for row in rows if has_words(row, self.words)]
 
     @on(VirtualTable.Highlighted, "#jobs")
     def describe(self) -> None:
@@ -169,17 +175,6 @@ class Jobs(Place):
         if job := self._job():
             self.ui.resume_job(self, job)
 
-    def action_filter(self) -> None:
-        """Ask for words."""
-
-        def take(words: str | None) -> None:
-            if words is not None:
-                self._words = words.strip()
-                self._took(self._jobs)
-
-        question = "Words of model, state, origin or reason; empty shows all:"
-        self.app.push_screen(Prompt("filter", question, self._words), take)
-
     def action_log(self) -> None:
         """Show or hide facts and log."""
         pane = self.query_one("#job-pane")
@@ -190,8 +185,9 @@ class Jobs(Place):
 def _described(job: "Job", events: list["Event"]) -> Content:
     asked = {key: value for key, value in job.request.items() if value not in ("", None, {}, 0, False, [])}
     asked |= asked.pop("settings", {})
+    process = f", process {job.pid}" if job.pid and not job.ended else ""
     facts = {
-        "started": f"{render.when(job.started_at)} UTC by {job.origin}" + (f", process {job.pid}" if job.pid else ""),
+        "started": f"{render.when(job.started_at)} UTC by {job.origin}" + process,
         "ended": f"{render.when(job.finished_at)} UTC, exit {job.exit_code}" if job.ended else "not yet",
         "asked for": ", ".join(f"{key} {render.plainly(value)}" for key, value in asked.items() if key != "model")
         or "what is asked by default",

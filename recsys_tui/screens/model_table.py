@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_tui.actions import Action
 from recsys_tui.commands.versions import version_facts
 from recsys_tui.screens.runs import short_minute
-from recsys_tui.widgets.columns import Field
+from recsys_tui.widgets.columns import Field, has_words
 
 if TYPE_CHECKING:
     from store.registry import ModelVersion
@@ -47,10 +47,10 @@ ACTIONS = (
     Action("models.lineage", "i", "Lineage", "Where this version comes from and what became of it.",
            "models lineage {version}", footer=False),
     Action("models.trail", "A", "Audit", "Every change of what is served: when, who, why.",
-           "models lineage {version}", footer=False),
+           "models audit", footer=False),
     Action("models.verify", "v", "Verify", "Check every file of this version by its checksum.",
            "models verify {version}", footer=False),
-    Action("models.label", "n", "Label", "Give this version a short text of your own.",
+    Action("models.label", "t", "Label", "Give this version a short text of your own.",
            "models label {version} {text}", writes=True, footer=False),
     Action("models.delete", "D", "Delete", "Delete this version and its files; its name must be typed.",
            "models delete {version}", writes=True, footer=False),
@@ -67,14 +67,14 @@ def rows_of(
         row = version_facts(version)
         row["state"] = "canary" if version.id == canary else row["state"]
         rows.append(row | row["metrics"] | {"served": MARKS.get(row["state"], row["state"])})
-    rows = [row for row in rows if all(word in _searched(row) for word in words.casefold().split())]
+    rows = [row for row in rows if has_words(_searched(row), words)]
     known = [row for row in rows if row.get(order) is not None]
     known.sort(key=lambda row: _sortable(order, row[order]), reverse=reverse)
     return known + [row for row in rows if row.get(order) is None]
 
 
-def _searched(row: dict[str, Any]) -> str:
-    return f"{row['version']} {row['model_type']} {row['state']} {row['label']} {row['hyperparameters']}".casefold()
+def _searched(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("version", "model_type", "state", "label", "hyperparameters")}
 
 
 def _sortable(key: str, value: Any) -> Any:

@@ -35,6 +35,8 @@ class Models(VersionPages):
     NAME = "models"
     HELP_TEXT = HELP
     ACTIONS = ACTIONS
+    ASKED = "Words of model, label, state or settings; empty shows all:"
+    NOTHING = EMPTY
 
     def body(self) -> ComposeResult:
         """Yield the versions and what is known of the one under the cursor."""
@@ -49,7 +51,7 @@ class Models(VersionPages):
         order = self.remembered("order", "version")
         table.order = order if order in {field.order for field in COLUMNS} else "version"
         table.reverse = self.remembered("reverse", default=True)
-        self._words = self.remembered("filter", "")
+        self.take_up_words()
         table.focus()
 
     # --- showing --------------------------------------------------------------------------------------------------
@@ -57,21 +59,19 @@ class Models(VersionPages):
     def look(self, kinds: frozenset[str]) -> None:
         """Show the versions as they are now, the cursor staying on its own."""
         if "versions" in kinds:
-            self._show()
+            self.show_rows()
 
     def _rows(self) -> list[dict[str, Any]]:
         table = self.query_one(RowTable)
-        return rows_of(self.state.versions, self._words, table.order, reverse=table.reverse, canary=self.state.canary)
+        return rows_of(self.state.versions, self.words, table.order, reverse=table.reverse, canary=self.state.canary)
 
-    def _show(self) -> None:
+    def show_rows(self) -> None:
+        """Show the versions that have all the words."""
         table = self.query_one(RowTable)
         at = table.current["version"] if table.current else getattr(self.state.active, "name", None)
         rows = self._rows()
-        table.empty = f"nothing matches {self._words}: / changes the filter" if self._words else EMPTY
+        self.tell_count("#versions-pane", "versions", len(rows), len(self.state.versions))
         table.renew(rows, cursor=next((k for k, row in enumerate(rows) if row["version"] == at), 0))
-        count = len(self.state.versions)
-        title = f"versions {len(rows)} of {count}" if self._words else f"versions {count}"
-        titled(self.query_one("#versions-pane"), title, f"/{self._words}" if self._words else "")
 
     @on(VirtualTable.Highlighted, "#versions")
     def describe(self) -> None:
@@ -272,23 +272,10 @@ class Models(VersionPages):
         table = self.query_one(RowTable)
         table.reverse = not table.reverse
         self.remember("reverse", table.reverse)
-        self._show()
+        self.show_rows()
 
     def _order(self, order: str) -> None:
         table = self.query_one(RowTable)
         table.order = order
         self.remember("order", order)
-        self._show()
-
-    def action_filter(self) -> None:
-        """Ask for words."""
-
-        def take(words: str | None) -> None:
-            if words is not None:
-                self._words = words.strip()
-                self.remember("filter", self._words)
-                self._show()
-
-        self.app.push_screen(
-            Prompt("filter", "Words of model, label, state or settings; empty shows all:", self._words), take
-        )
+        self.show_rows()

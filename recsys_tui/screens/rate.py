@@ -50,7 +50,7 @@ class Rate(PersonPlace):
             footer=False,
         ),
         Action("rate.filters", "f", "Filter", "Genres, years, diversity.", "{show}", footer=False),
-        Action("rate.length", "n", "Length", "Lists of 10, 20 or 50.", "{show}", footer=False),
+        Action("rate.length", "L", "Length", "Lists of 10, 20 or 50.", "{show}", footer=False),
         Action("rate.leave", "escape", "Back", "Back one pane.", "users list", footer=False),
     )
     CSS = """

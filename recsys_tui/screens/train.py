@@ -12,9 +12,10 @@ from recsys_tui.actions import Action
 from recsys_tui.render import Column
 from recsys_tui.render.values import to_json
 from recsys_tui.runview import Curve, RunView, headline, resident
-from recsys_tui.screens.base import Place
+from recsys_tui.screens.filtering import Filtering
 from recsys_tui.screens.runs import RUN_COLUMNS, run_row
 from recsys_tui.widgets.charts import Curves
+from recsys_tui.widgets.columns import has_words
 from recsys_tui.widgets.frame import titled
 from recsys_tui.widgets.row_table import RowTable
 from recsys_tui.widgets.text import cell, shown
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 EMPTY = "No run yet: t trains a first model. Without ratings: 5 Data imports them, or `recsys-tui demo` brings some."
 
 
-class Train(Place):
+class Train(Filtering):
     """Start trainings and watch them, whoever started them. A run goes on when this program is left."""
 
     NAME = "train"
@@ -36,6 +37,8 @@ class Train(Place):
         "program is left, and is found here again. The list holds the runs of commands and schedules too; enter "
         "follows one, space lays its curves over those of the one that is followed."
     )
+    ASKED = "Words of model, state, origin or reason; empty shows all:"
+    NOTHING = "no runs yet"
     ACTIONS = (
         Action("train.new", "t", "Train", "Start a new training.", "train {model}", writes=True),
         Action("train.follow", "enter", "Follow", "Show the curves and the log of this run.", "jobs attach {job}"),
@@ -44,6 +47,7 @@ class Train(Place):
         Action("train.resume", "R", "Resume", "Go on from its checkpoint.", "train --resume {job}", writes=True),
         Action("train.log_axis", "L", "Log axis", "Draw the losses on a logarithmic axis.", "jobs tail {job}"),
         Action("train.log", "l", "Log", "Show or hide the log of the run.", "jobs tail {job} -f"),
+        Action("train.filter", "slash", "Filter", "Show only runs with these words.", "jobs list", footer=False),
         Action("train.clear", "C", "Unmark", "Take all marks away.", "jobs list", footer=False),
     )
 
@@ -57,21 +61,20 @@ class Train(Place):
     def body(self) -> ComposeResult:
         """Yield the state of the run, its curves, the runs and the log."""
         yield Static(id="run", classes="line")
-        with Vertical(id="left"):
-            with Vertical(id="curves-pane", classes="pane"):
-                yield Curves(id="curves")
-            with Vertical(id="log-pane", classes="pane"):
-                yield RichLog(id="log", markup=False, max_lines=400, wrap=True, min_width=20)
+        with Vertical(id="curves-pane", classes="pane"):
+            yield Curves(id="curves")
         with Vertical(id="runs-pane", classes="pane"):
-            yield RowTable(RUN_COLUMNS, empty="no runs yet", key="job", id="runs")
+            yield RowTable(RUN_COLUMNS, empty=self.NOTHING, key="job", id="runs")
+        with Vertical(id="log-pane", classes="pane"):
+            yield RichLog(id="log", markup=False, max_lines=400, wrap=True, min_width=20)
 
     def on_mount(self) -> None:
         """Set up what is kept between sessions."""
         curves = self.query_one(Curves)
         curves.log_axis = self.remembered("log_axis", default=False)
         curves.sparse, curves.plain = self.ui.slow, self.ui.ascii
-        self.query_one("#log-pane").display = self.remembered("log", default=True)
-        titled(self.query_one("#runs-pane"), "runs")
+        self._show_log(shown=self.remembered("log", default=True))
+        self.take_up_words()
         titled(self.query_one("#log-pane"), "log")
         curves.show([], EMPTY)
         self._titles()
@@ -87,15 +90,20 @@ class Train(Place):
         if self._job(self._followed) is None:
             chosen = self.state.running or (jobs[0] if jobs else None)
             self._followed = chosen.id if chosen else None
-        self._show_runs()
+        self.show_rows()
         self._read()
 
-    def _show_runs(self) -> None:
+    def show_rows(self) -> None:
+        """Show the runs that have all the words, the cursor staying on its own."""
         table = self.query_one("#runs", RowTable)
         at = table.current["job"] if table.current else self._followed
-        rows = [run_row(job, self.state, self._views.get(job.id)) for job in self.state.jobs]
+        rows = self._rows()
+        self.tell_count("#runs-pane", "runs", len(rows), len(self.state.jobs))
         table.renew(rows, cursor=next((k for k, row in enumerate(rows) if row["job"] == at), 0))
-        titled(self.query_one("#runs-pane"), f"runs {len(rows)}")
+
+    def _rows(self) -> list[dict[str, Any]]:
+        rows = [run_row(job, self.state, self._views.get(job.id)) for job in self.state.jobs]
+        return [row for row in rows if has_words(row, self.words)]
 
     def _read(self) -> None:
         """Read the new events of the runs that are shown, in a thread."""
@@ -117,7 +125,7 @@ class Train(Place):
             view = self._view(job)
             view.take([event for event in new if event.seq > view.seen])
         if any(events.values()):
-            self._show_runs()
+            self.show_rows()
         self._draw()
 
     def _draw(self) -> None:
@@ -195,7 +203,7 @@ class Train(Place):
 
     def table(self) -> tuple[list[Column | str], list[dict[str, Any]]]:
         """Return the runs."""
-        return list(RUN_COLUMNS), [run_row(job, self.state, self._views.get(job.id)) for job in self.state.jobs]
+        return list(RUN_COLUMNS), self._rows()
 
     def action_new(self) -> None:
         """Open the form."""
@@ -263,6 +271,9 @@ class Train(Place):
 
     def action_log(self) -> None:
         """Show or hide the log."""
-        pane = self.query_one("#log-pane")
-        pane.display = not pane.display
-        self.remember("log", pane.display)
+        self._show_log(shown=not self.query_one("#log-pane").display)
+        self.remember("log", self.query_one("#log-pane").display)
+
+    def _show_log(self, *, shown: bool) -> None:
+        self.query_one("#log-pane").display = shown
+        self.set_class(not shown, "-nolog")

@@ -64,7 +64,7 @@ class Users(PersonPlace):
         Action("users.seen", "i", "Seen", "Show or hide what they have rated.", "recommend {user} --include-seen"),
         Action("users.candidate", "V", "Next version", "Against the next version.", "models list", footer=False),
         Action("users.sort", "s", "Sort", "By id up, by id down, by ratings.", "users list", footer=False),
-        Action("users.length", "n", "Length", "Lists of 10, 20 or 50.", "{show}", footer=False),
+        Action("users.length", "L", "Length", "Lists of 10, 20 or 50.", "{show}", footer=False),
         Action("users.zoom", "z", "Zoom", "One pane alone, and back.", "recommend {user}", footer=False),
         Action("users.leave", "escape", "Back", "Back one pane; clear what was found.", "users list", footer=False),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from recsys_tui.screens.base import Place
+from recsys_tui.screens.filtering import Filtering
 from recsys_tui.screens.sheet import Sheet
 from recsys_tui.screens.versionwords import changed_lists, compared, lineage, trail
 from recsys_tui.widgets.row_table import RowTable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from store.registry import ModelVersion
 
 
-class VersionPages(Place):
+class VersionPages(Filtering):
     """What is read about versions; a place says which one is meant."""
 
     def version(self) -> "ModelVersion | None":
@@ -71,7 +71,7 @@ class VersionPages(Place):
 
     def action_trail(self) -> None:
         """Show every change of what is served."""
-        self._sheet(Sheet("audit trail", "models lineage active"), lambda services: services.registry.audit(), trail)
+        self._sheet(Sheet("audit trail", "models audit"), lambda services: services.registry.audit(), trail)
 
     def action_verify(self) -> None:
         """Check the files of the version."""

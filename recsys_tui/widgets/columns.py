@@ -92,6 +92,12 @@ def value_of(row: Any, key: str) -> Any:
     return row.get(key) if isinstance(row, Mapping) else getattr(row, key)
 
 
+def has_words(row: Mapping[str, Any] | Any, words: str) -> bool:
+    """Tell whether all the words are somewhere in the values of a row, whatever their case."""
+    text = " ".join(map(str, row.values() if isinstance(row, Mapping) else vars(row).values())).casefold()
+    return all(word in text for word in words.casefold().split())
+
+
 def _fitted(text: str, placed: Placed) -> str:
     shown = crop(text, placed.width)
     if placed.field.align == "right":

@@ -10,12 +10,11 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from recsys_tui.render.table import crop
-from recsys_tui.widgets.columns import Field, Placed, Window, cell_text, heading, lay_out, value_of
+from recsys_tui.widgets.columns import Field, Placed, Window, cell_text, has_words, heading, lay_out, value_of
+from recsys_tui.widgets.moving import Moving
 
 Read = Callable[[int, int, Callable[[Sequence[Any]], None]], None]
 
@@ -23,7 +22,7 @@ _GUTTER = 2  # cursor and mark, a character each, so that neither is shown by co
 _RETRY_SECONDS = 0.5
 
 
-class VirtualTable(ScrollView, can_focus=True):
+class VirtualTable(Moving, can_focus=True):
     """Rows of any number under a header that stays, with a cursor and marks.
 
     Rows come by `show` where there are few, else by `show_pages`: they are then read when they come near the screen,
@@ -33,6 +32,9 @@ class VirtualTable(ScrollView, can_focus=True):
         columns: what is shown of a row, from left to right.
         empty: what stands there when there are no rows.
         key: which value of a row tells it from the others, for marks.
+
+    Attributes:
+        words: what `n` and `N` look for in the rows; "" where every row shown was found by what was looked for.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -47,20 +49,7 @@ class VirtualTable(ScrollView, can_focus=True):
     VirtualTable > .virtual-table--dim { color: $foreground-muted; }
     VirtualTable > .virtual-table--accent { color: $text-accent; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("home,g", "move_to(0)", "First", show=False),
-        Binding("end,G", "move_to(-1)", "Last", show=False),
-        Binding("pageup", "move_pages(-1.0)", "Page up", show=False),
-        Binding("pagedown", "move_pages(1.0)", "Page down", show=False),
-        Binding("ctrl+u", "move_pages(-0.5)", "Half a page up", show=False),
-        Binding("ctrl+d", "move_pages(0.5)", "Half a page down", show=False),
-        Binding("enter", "choose", "Open", show=False),
-    ]
-
-    cursor: reactive[int] = reactive(0, repaint=False)
-    """The number of the row on which the cursor stands."""
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "Open", show=False)]
 
     class Told(Message):
         """Something about a row of a table."""
@@ -98,6 +87,7 @@ class VirtualTable(ScrollView, can_focus=True):
         self.columns, self.empty = columns, empty
         self.order, self.reverse = "", False
         self.marks: set[Any] = set()
+        self.words = ""
         self._key, self._hover = key, -1
         self._window = Window(0, lambda *_: None, lambda: None)
         self._told: Any = None  # the row that was told last; the table itself where none was yet
@@ -170,20 +160,6 @@ class VirtualTable(ScrollView, can_focus=True):
         super().watch_scroll_y(old_value, new_value)
         self._want()
 
-    def action_move(self, rows: int) -> None:
-        """Move the cursor down by some rows."""
-        self.cursor += rows
-
-    def action_move_to(self, number: int) -> None:
-        """Move the cursor to a row; -1 is the last."""
-        self.cursor = number % max(self.count, 1)
-
-    def action_move_pages(self, pages: float) -> None:
-        """Move cursor and view by a share of what is on the screen."""
-        step = max(round(abs(pages) * (self._body - 1)), 1) * (1 if pages > 0 else -1)
-        self.scroll_to(y=self.top + step, animate=False, immediate=True)
-        self.cursor += step
-
     def action_choose(self) -> None:
         """Tell that the row under the cursor is wanted; where the view was scrolled away from it, show it."""
         self._keep_in_view()
@@ -237,9 +213,17 @@ class VirtualTable(ScrollView, can_focus=True):
         super().watch_has_focus(value)
         self._repaint(self.cursor)
 
+    def row(self, number: int) -> Any:
+        """Return a row that is at hand, or None."""
+        return self._window.row(number)
+
+    def matches(self, number: int) -> bool:
+        """Tell whether a row has all of `words`; one that is not at hand may have them."""
+        row = self.row(number) if self.words else None
+        return row is None or has_words(row, self.words)
+
     @property
     def _body(self) -> int:
-        # lines for rows, under the header
         return max(self.scrollable_content_region.height - 1, 0)
 
     def _measure(self) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import shlex
 import sqlite3
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -11,9 +12,10 @@ import typer
 
 from recsys_tui.actions import EVERYWHERE, PLACES
 from recsys_tui.cli import tree
-from recsys_tui.commands.tree import commands
 from recsys_tui.screens import SCREENS, screen_class
-from recsys_tui.widgets.virtual_table import VirtualTable
+from recsys_tui.screens.commands import command_choices
+from recsys_tui.widgets.moving import Moving
+from recsys_tui.widgets.row_table import RowTable
 from store.database import Database
 from store.journal import Journal
 from store.registry import Registry
@@ -33,6 +35,27 @@ def known_command(line: str) -> click.Command:
         assert word in found.commands, f"no command {word} for {line}"
         found = found.commands[word]
     return found
+
+
+CONTRACT = (
+    "init|import|imports list|imports show|imports undo|stats|train|jobs list|jobs show|jobs tail|jobs cancel"
+    "|jobs attach|models list|models show|models activate|models rollback|models delete|models verify|models export"
+    "|models import|models label|models lineage|models gc|models audit|evaluate|compare|diff|metrics list"
+    "|metrics explain|metrics history|recommend|predict|explain|similar|rate|onboard|users list|users show"
+    "|users forget|items list|items show|items search|export|monitor|data health|backup"
+    "|restore|demo|doctor|config show|config path|keys|tty-reset"
+)
+"""Every command that is promised."""
+
+
+def leaves(command: click.Command, *words: str) -> Iterator[str]:
+    """Yield the words of every command that is not hidden."""
+    if isinstance(command, click.Group):
+        for name, part in command.commands.items():
+            if not part.hidden:
+                yield from leaves(part, *words, name)
+    else:
+        yield " ".join(words)
 
 
 class TestActions:
@@ -68,7 +91,7 @@ class TestActions:
 
     def test_no_key_is_one_that_moves_in_a_list(self):
         """A list with the focus takes its keys before the place does; Enter reaches both."""
-        moving = {key for binding in VirtualTable.BINDINGS for key in binding.key.split(",")} - {"enter"}
+        moving = {key for binding in Moving.BINDINGS for key in binding.key.split(",")}
         assert [action.id for action in ACTIONS if moving & set(action.key.split(","))] == []
 
     def test_no_key_collides_with_multiplexers_and_flow_control(self):
@@ -76,9 +99,10 @@ class TestActions:
         assert not keys & {f"ctrl+{letter}" for letter in "abjoqsz"}
 
     def test_every_command_is_reached_from_the_palette(self):
-        reached = {words.split(" ")[0] for words, _, _ in commands()}
-        root = typer.main.get_command(tree())
-        assert {name for name, part in root.commands.items() if not part.hidden} == reached
+        choices = command_choices(set())
+        reached = {" ".join(word for word in choice.value.split() if word.islower()) for choice in choices}
+        assert {words for words in leaves(typer.main.get_command(tree())) if words != "tui"} == reached
+        assert set(CONTRACT.split("|")) <= reached
 
     def test_the_keys_command_lists_them(self, films):
         rows = json.loads(call(films, "keys", "--json").out)
@@ -328,3 +352,44 @@ def test_hostile_text_is_shown_safe_and_does_nothing(films):
             assert not harmful(ui.text.replace("\n", ""))
 
     drive(films, script, screen="models", size=(140, 40))
+
+
+class TestWords:
+    """`/` narrows, esc shows all again, n and N go through the rows that have the words."""
+
+    @pytest.mark.parametrize("place", ["train", "models", "jobs"])
+    def test_in_every_list(self, films, place):
+        async def script(ui):
+            table = ui.app.screen.query_one(RowTable)
+            key = "version" if place == "models" else "job"
+
+            def at():
+                return str(table.current[key]).removeprefix("v")
+
+            await ui.press("slash")
+            await ui.type("mf")
+            await ui.press("enter")
+            assert table.count == 2
+            assert "/mf  esc shows all" in ui.text
+            await ui.press("escape", "g")
+            assert table.count == 3
+            seen = []
+            for keys in ("n", "n", "n", "N"):
+                await ui.press(keys)
+                seen.append(at())
+            assert "1" not in seen
+            assert seen[0] == seen[2] != seen[1] == seen[3]
+            await ui.press("escape")
+            assert any("q quits" in toast for toast in ui.toasts)
+
+        drive(films, script, screen=place)
+
+    def test_without_words_every_row_is_one(self, films):
+        async def script(ui):
+            table = ui.app.screen.query_one(RowTable)
+            await ui.press("G", "n")
+            assert table.cursor == 0
+            await ui.press("N")
+            assert table.cursor == table.count - 1
+
+        drive(films, script, screen="jobs")

@@ -55,7 +55,7 @@ class TestStored:
             await ui.see(f"{before:,}")
             await ui.press("s")
             await ui.see("Add the sample data to")
-            await ui.press("n")
+            await ui.press("i")
             await ui.see("imports")
 
         drive(films, act, screen="data")
@@ -77,7 +77,7 @@ class TestStored:
     def test_read_only_imports_nothing(self, films):
         async def act(ui):
             await ui.see("imports")
-            await ui.press("n")
+            await ui.press("i")
             await ui.hear("--read-only")
             await ui.press("s", "x")
             assert len(ui.app.screen_stack) == 1
@@ -91,7 +91,7 @@ class TestImporting:
 
         async def act(ui):
             await ui.see("imports")
-            await ui.press("n")
+            await ui.press("i")
             await ui.type("nowhere.csv")
             await ui.see("no file or folder nowhere.csv")
             source = ui.app.screen.query_one("#source")
@@ -122,7 +122,7 @@ class TestImporting:
 
         async def act(ui):
             await ui.see("imports")
-            await ui.press("n")
+            await ui.press("i")
             ui.app.screen.query_one("#source").value = str(broken)
             await ui.press("enter")
             await ui.see("! ", seconds=60)
@@ -149,7 +149,7 @@ class TestImporting:
     def test_a_password_does_not_reach_the_list_of_processes(self, films):
         async def act(ui):
             await ui.see("imports")
-            await ui.press("n")
+            await ui.press("i")
             ui.app.screen.query_one("#source").value = "mongodb://me:secret@db/films"
             await ui.pilot.pause()
             return ui.app.screen.wanted(), ui.text

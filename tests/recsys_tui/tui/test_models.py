@@ -159,7 +159,7 @@ def test_deleting_takes_the_name(films):
 def test_a_label_lineage_trail_and_verify(films):
     async def script(ui):
         await stand_on(ui, "v2")
-        await ui.press("n")
+        await ui.press("t")
         await ui.type("spring sale")
         await ui.press("enter")
         await ui.until(lambda: registry(films).get(2).label == "spring sale")

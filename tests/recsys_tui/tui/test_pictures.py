@@ -144,7 +144,7 @@ def test_data(shelf, size):
 def test_the_dialog_of_an_import(shelf):
     async def act(ui):
         await ui.see("density", "a cell is")
-        await ui.press("n")
+        await ui.press("i")
         await ui.type("nowhere.csv")
         await ui.see("no file or folder nowhere.csv")
         matches("data-import", ui.text)

@@ -159,7 +159,7 @@ class TestList:
 
         async def act(ui):
             await ui.see("seen hidden")
-            await ui.press("i", "n")
+            await ui.press("i", "L")
             await ui.see("top 20", "seen shown")
             await ui.press("f")
             await ui.see("which items")
