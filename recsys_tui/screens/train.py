@@ -35,7 +35,9 @@ class Train(Filtering):
     HELP_TEXT = (
         "Start a training with t and watch its curves. Every run has a process of its own: it goes on when this "
         "program is left, and is found here again. The list holds the runs of commands and schedules too; enter "
-        "follows one, space lays its curves over those of the one that is followed."
+        "follows one, space lays its curves over those of the one that is followed. Beside the loss stands what the "
+        "model makes of some held-out ratings after an epoch: it is shown and decides nothing, and epochs are passed "
+        "over so that measuring takes a twentieth of the time at most."
     )
     ASKED = "Words of model, state, origin or reason; empty shows all:"
     NOTHING = "no runs yet"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.services.timetable import Schedule, set_schedule
 from store.artifacts import Bundle
 from store.database import Database
 from store.journal import Journal
@@ -57,7 +58,12 @@ def build(db: Path) -> None:
     registry.label(2, "[bold]spring[/] \x1b[2Jsale")
     journal.finish(journal.create("train", "ials", {"model": "ials"}, origin="tui"), "cancelled", exit_code=130)
     failed = journal.create("train", "mf", {"model": "mf"}, origin="cron")
-    journal.fail(failed, code="training_failed", error="the loss is not finite in epoch 3", hint="lower learning_rate")
+    for epoch in range(1, 9):
+        held_out = {"rmse": 0.83 + 0.3 / epoch + 0.002 * epoch**2} if epoch % 2 else {}
+        data = {"number": epoch, "of": 12, "losses": {"train": 0.6 + 0.4 / epoch}, "seconds": 2.5, "held_out": held_out}
+        journal.add_event(failed, "epoch", data)
+    journal.fail(failed, code="training_failed", error="the loss is not finite in epoch 9", hint="lower learning_rate")
+    set_schedule(database, Schedule(on=False))  # when the next one is depends on the day
     database.close()
     with sqlite3.connect(db) as connection:
         connection.execute("UPDATE jobs SET created_at = ? + 60 * id, started_at = ? + 60 * id", (AT, AT))
