@@ -168,10 +168,16 @@ class Interactions:
             times=self.times[mask],
         )
 
+    @cached_property
+    def oldest_first(self) -> NDArray[np.int64]:
+        """int64 (n,): the rows of each user from the oldest to the newest, equally old ones by item; users in order."""
+        return np.lexsort((self.times, self.user_index)).astype(np.int64)
+
     def history(self, user: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return the items and ratings of one user, by dense index."""
+        """Return the items and ratings of one user, by dense index: oldest first, equally old ones by item."""
         span = slice(self.indptr[user], self.indptr[user + 1])
-        return self.item_index[span], self.ratings[span]
+        order = np.argsort(self.times[span], kind="stable")
+        return self.item_index[span][order], self.ratings[span][order]
 
     def csr(self) -> "csr_array":
         """Return the ratings as a sparse matrix (n_users, n_items), float32."""

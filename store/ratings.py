@@ -25,7 +25,6 @@ __all__ = [
     "ensure_item_index",
     "get",
     "history",
-    "pairs",
     "put",
     "put_many",
     "read_all",
@@ -33,6 +32,7 @@ __all__ = [
     "revision",
     "scale",
     "stats",
+    "timed_pairs",
 ]
 
 
@@ -68,10 +68,10 @@ def history(database: Database, user: str) -> list[Rating]:
         return [Rating(*row) for row in db.execute(query, (user,))]
 
 
-def pairs(database: Database, user_id: int) -> list[tuple[int, float]]:
-    """Return (dense item id, rating) of a user by dense id, in the order of `history`: what a fold-in needs."""
+def timed_pairs(database: Database, user_id: int) -> list[tuple[int, float, int | None]]:
+    """Return (dense item id, rating, time) of a user by dense id, in the order of `history`: what a fold-in needs."""
     with database.read() as db:
-        return db.execute("SELECT item, rating FROM ratings WHERE user = ? ORDER BY item", (user_id,)).fetchall()
+        return db.execute("SELECT item, rating, at FROM ratings WHERE user = ? ORDER BY item", (user_id,)).fetchall()
 
 
 def all_rows(database: Database, *, page: int = 10_000) -> Iterator[Entry]:

@@ -16,6 +16,7 @@ MODELS = {
     "mf": "engine.models.matrix_factorization:MatrixFactorizationModel",
     "ials": "engine.models.implicit_als:ImplicitALS",
     "ease": "engine.models.ease:Ease",
+    "next": "engine.models.next_item:NextItem",
     "ncf": "engine.models.neural_cf:NeuralCF",
     "ensemble": "engine.models.ensemble:Ensemble",
 }

@@ -50,7 +50,13 @@ class FoldsIn(Protocol):
     """A model that can make a user's vector from ratings alone, all else fixed."""
 
     def fold_in(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> Vector:
-        """Return the vector (d,) of a user with this history (dense items); an empty one gives the cold vector."""
+        """Return the vector (d,) of a user with this history; an empty one gives the cold vector.
+
+        Args:
+            items: (k,), dense indices, oldest first, equally old ones by index: what came last may say most of what
+                comes next.
+            ratings: (k,), theirs.
+        """
         ...
 
 
@@ -82,7 +88,7 @@ class Explains(Protocol):
         """Return, for each of the items `targets`, what each rating of the history adds to its score.
 
         Args:
-            items: (k,), the history, dense indices.
+            items: (k,), the history, dense indices, in the order of `FoldsIn.fold_in`.
             ratings: (k,), its ratings.
             targets: (m,), dense indices; what is common to them is solved for once.
         """

@@ -15,20 +15,18 @@ Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data".
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.data import Interactions
 from engine.errors import TrainingFailed
-from engine.models.base import Contributions, Epoch, Model, TrainingFacts, Vector
+from engine.models.base import Epoch
 from engine.models.config import Config, setting
-from engine.models.feedback import CONFIDENCES, history_confidences, popularity_offsets, training_confidences
-from engine.models.item_weights import FactorWeights, ItemWeights, SparseWeights, restored
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+from engine.models.feedback import CONFIDENCES, history_confidences, training_confidences
+from engine.models.item_to_item import ItemToItem, ill_conditioned
+from engine.models.item_weights import FactorWeights, ItemWeights, SparseWeights
 
 
 @dataclass(frozen=True)
@@ -52,18 +50,11 @@ class EaseConfig(Config):
     )
 
 
-class Ease(Model):
-    """Ranks by weights between items; a user's vector (n_items,) holds the weights x of what they rated.
-
-    Attributes:
-        between: B.
-        history_starts, history_items, history_weights: X by user: int64 (n_users + 1,), int32 (n,), float32 (n,).
-        offsets: float32 (n_items,), below 1e-6: equal scores go by popularity.
-    """
+class Ease(ItemToItem):
+    """Ranks by weights between items in closed form; a history's weights go by the rule `confidence`."""
 
     name = "ease"
     Config = EaseConfig
-    predicts_ratings = False
 
     def fit_epochs(self, train: Interactions, *, valid: Interactions | None = None, seed: int = 42) -> Iterator[Epoch]:
         """Solve in one epoch, in closed form; `seed` changes nothing. Losses are the mean of (1 - score)² over rows.
@@ -77,20 +68,16 @@ class Ease(Model):
         from threadpoolctl import threadpool_limits
 
         self._check_memory(train)
-        self.facts = TrainingFacts.of(train)
-        self.offsets = popularity_offsets(self.facts)
-        self.history_starts, self.history_items = train.indptr, train.item_index
-        self.history_weights = training_confidences(self.config.confidence, train)
+        self.take_histories(train, training_confidences(self.config.confidence, train))
         with threadpool_limits(1, user_api="blas"):  # the order of sums must not depend on the number of threads
             try:
                 self.between = self._solved(train)
             except np.linalg.LinAlgError as error:
-                raise _ill_conditioned() from error
-        if not all(np.isfinite(array).all() for array in self.between.arrays().values()):
-            raise _ill_conditioned()
+                raise ill_conditioned() from error
+        self.check_weights()
         self.epochs_done = 1
         parts = {"train": train} | ({"valid": valid} if valid is not None and len(valid) else {})
-        yield Epoch(1, 1, {name: self._misses(rows) for name, rows in parts.items()}, len(train))
+        yield Epoch(1, 1, {name: self.misses(rows) for name, rows in parts.items()}, len(train))
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory of training: items or users squared, what is kept, the rows."""
@@ -118,7 +105,7 @@ class Ease(Model):
 
         penalty = self.config.regularization
         rated, raters = np.flatnonzero(train.item_counts), np.flatnonzero(train.user_counts)
-        ratings = self._matrix(raters)[:, rated]  # X
+        ratings = self.histories(raters)[:, rated]  # X
         if ease_steps.has_factors(*ratings.shape):
             factors = np.zeros((train.n_items, len(raters)), np.float32)
             factors[rated] = ease_steps.user_factors(ratings, penalty)
@@ -129,81 +116,6 @@ class Ease(Model):
         found = ease_steps.largest_weights(columns, len(rated), self.config.neighbours, threads)
         return SparseWeights.spread(found, rated, train.n_items)
 
-    # --- use ------------------------------------------------------------------------------------------------------
-
-    def user_vector(self, user: int) -> Vector:
-        """Return the weights of a user's training rows (n_items,), zero for what they did not rate."""
-        rows = slice(self.history_starts[user], self.history_starts[user + 1])
-        vector = self.cold_vector()
-        vector[self.history_items[rows]] = self.history_weights[rows]
-        return vector
-
-    def cold_vector(self) -> Vector:
-        """Return zeros (n_items,), whose scores go by popularity."""
-        return np.zeros(len(self.offsets), np.float32)
-
-    def fold_in(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> Vector:
-        """Return the weights of a history (n_items,)."""
-        vector = self.cold_vector()
-        vector[items] = history_confidences(self.config.confidence, ratings, self.facts.scale)
-        return vector
-
-    def scores(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
-        """Return Σ_j x_j B_ji of all items (n_items,), or of those given."""
-        history = np.flatnonzero(vector)
-        scores = self.offsets + self.between.scores(history, vector[history])
-        return scores if items is None else scores[items]
-
-    def score_users(self, users: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """Return the scores of all items for many users (len(users), n_items), by one product."""
-        scores = self.between.scores_of_many(self._matrix(users))
-        scores += self.offsets
-        return scores
-
-    def contributions(
-        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]]
-    ) -> list[Contributions]:
-        """Return what each rating adds to the score of items: amount_j = x_j B_ji, which sum to it exactly."""
-        given = history_confidences(self.config.confidence, ratings, self.facts.scale).astype(np.float64)
-        amounts = given[:, None] * self.between.towards(targets, items)
-        return Contributions.additive(self.offsets[targets], items, amounts)
-
-    def parameters(self) -> dict[str, NDArray[Any]]:
-        """Return the weights between items, and the histories."""
-        return self.between.arrays() | {name: getattr(self, name) for name in _HISTORY}
-
-    def set_parameters(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take the weights and the histories, and make the rest from the facts."""
-        self.offsets, self.between = popularity_offsets(self.facts), restored(arrays)
-        for name in _HISTORY:
-            setattr(self, name, arrays[name])
-
-    def _matrix(self, users: NDArray[np.integer[Any]]) -> "csr_array":
-        """Return the histories of some users as a sparse matrix (len(users), n_items)."""
-        from scipy.sparse import csr_array
-
-        shape = (len(self.history_starts) - 1, len(self.offsets))
-        return csr_array((self.history_weights, self.history_items, self.history_starts), shape=shape)[users]
-
-    def _misses(self, rows: Interactions) -> float:
-        """Return the mean of (1 - score)² over rows, in batches of users that fit a byte budget."""
-        from engine.ranking import BYTE_BUDGET
-
-        users, total = np.flatnonzero(rows.user_counts), 0.0
-        step = max(1, BYTE_BUDGET // (16 * len(self.offsets)))
-        for start in range(0, len(users), step):
-            batch = users[start : start + step]
-            here = slice(rows.indptr[batch[0]], rows.indptr[batch[-1] + 1])
-            scores = self.score_users(batch)[np.searchsorted(batch, rows.user_index[here]), rows.item_index[here]]
-            total += float(np.sum((1 - scores) ** 2, dtype=np.float64))
-        return total / max(len(rows), 1)
-
-
-def _ill_conditioned() -> TrainingFailed:
-    return TrainingFailed(
-        "the weights cannot be computed: the item matrix is too close to singular",
-        hint="raise the regularization (--set regularization=…), or train ials; the active version stays",
-    )
-
-
-_HISTORY = ("history_starts", "history_items", "history_weights")
+    def history_of(self, ratings: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Return the weights x (k,) of the ratings (k,) of one user."""
+        return history_confidences(self.config.confidence, ratings, self.facts.scale)

@@ -15,6 +15,8 @@ from engine.errors import TrainingFailed
 if TYPE_CHECKING:
     from scipy.sparse import coo_array, csr_array
 
+    from engine.data import Interactions
+
 Matrix = NDArray[np.floating[Any]]
 Work = TypeVar("Work")
 Done = TypeVar("Done")
@@ -163,14 +165,19 @@ def factorize(matrix: Matrix, threads: int) -> None:
 
 def inverse_columns(factor: Matrix, first: int, stop: int) -> Matrix:
     """Return the columns first:stop of (L Lᵀ)⁻¹, (n, stop - first), from the lower triangle of `factor`."""
+    columns = np.zeros((len(factor), stop - first), factor.dtype)
+    columns[np.arange(first, stop), np.arange(stop - first)] = 1.0
+    solve_columns(factor, columns, first // BLOCK * BLOCK)
+    return columns
+
+
+def solve_columns(factor: Matrix, columns: Matrix, begin: int = 0) -> None:
+    """Replace columns (n, m), of which the rows before `begin` are zero, by (L Lᵀ)⁻¹ times them."""
     from scipy.linalg import solve_triangular
 
     n = len(factor)
-    columns = np.zeros((n, stop - first), factor.dtype)
-    columns[np.arange(first, stop), np.arange(stop - first)] = 1.0
-    begin = first // BLOCK * BLOCK
     spans = [(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
-    for here, there in spans[begin // BLOCK :]:  # L y = e, whose first rows are zero
+    for here, there in spans[begin // BLOCK :]:  # L y = columns
         columns[here:there] -= factor[here:there, begin:here] @ columns[begin:here]
         corner = factor[here:there, here:there]
         columns[here:there] = solve_triangular(corner, columns[here:there], lower=True, check_finite=False)
@@ -178,6 +185,39 @@ def inverse_columns(factor: Matrix, first: int, stop: int) -> Matrix:
         columns[here:there] -= factor[there:, here:there].T @ columns[there:]
         corner = factor[here:there, here:there]
         columns[here:there] = solve_triangular(corner, columns[here:there], lower=True, trans=1, check_finite=False)
+
+
+def ordered_grams(
+    train: "Interactions", chosen: NDArray[np.integer[Any]], decay: NDArray[np.float32], backward: float
+) -> tuple[Matrix, Matrix]:
+    """Return K and C + βCᵀ (m, m) of the chosen items (m,), as `kernels_ease.count_in_order` counts them."""
+    from engine.jit import over_rows
+    from engine.kernels_ease import count_in_order
+
+    number = np.full(train.n_items, -1, np.int32)
+    number[chosen] = np.arange(len(chosen), dtype=np.int32)
+    items = number[train.item_index[train.oldest_first]]
+    places = np.argsort(items, kind="stable")
+    places = places[np.count_nonzero(items < 0) :]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(items[places], minlength=len(chosen)))]).astype(np.int64)
+    users = train.user_index[places]  # histories stand where the rows of their users do
+    gram, towards = (np.zeros((len(chosen), len(chosen)), np.float32) for _ in range(2))
+    spans = train.indptr[users], train.indptr[users + 1]
+    over_rows(count_in_order, starts, starts, places, *spans, items, decay, backward, gram, towards)
+    return gram, towards
+
+
+def regression(gram: Matrix, towards: Matrix, penalty: float, threads: int) -> Columns:
+    """Return the columns of (gram + λI)⁻¹ towards, by factorizing `gram` in place."""
+    gram.flat[:: len(gram) + 1] += penalty
+    factorize(gram, threads)
+
+    def columns(first: int, stop: int) -> Matrix:
+        block = towards[:, first:stop].copy()
+        solve_columns(gram, block)
+        block[np.arange(first, stop), np.arange(stop - first)] = 0.0
+        return block
+
     return columns
 
 

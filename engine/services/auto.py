@@ -19,8 +19,8 @@ from store.registry import ModelVersion
 if TYPE_CHECKING:
     from engine.services import Services
 
-_EXPLICIT = ("popularity", "mf", "ease", "ials", "bayesian-mf", "ncf")  # the quick ones first
-_IMPLICIT = ("popularity", "ease", "ials", "ncf")
+_EXPLICIT = ("popularity", "mf", "ease", "next", "ials", "bayesian-mf", "ncf")  # the quick ones first
+_IMPLICIT = ("popularity", "ease", "next", "ials", "ncf")
 _SINGLES = 0.35  # share of the time for the candidates; the ensemble trains each once more
 _PRIMARY, _SECOND = "ndcg@10", "rmse"
 _ROOM = 0.9  # of the free memory

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.data import NO_TIME
 from engine.models.base import FoldsIn
 from engine.services.items import as_trained
 from engine.services.manager import MLModelManager, Snapshot
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class History:
-    """What a version knows of a user's ratings: dense indices of its items (k,) and ratings (k,)."""
+    """What a version knows of a user's ratings: dense indices of its items (k,) and ratings (k,), oldest first."""
 
     user: str
     user_id: int
@@ -89,13 +90,18 @@ def history(database: Database, snapshot: Snapshot, user: str, user_id: int) -> 
 def located(
     database: Database, snapshot: Snapshot, user_id: int
 ) -> tuple[list[int], NDArray[np.int64], NDArray[np.float32]]:
-    """Read a user's ratings: dense ids of the database (k,), indices of the version, -1 for what it lacks, ratings."""
-    rows = ratings.pairs(database, user_id)
+    """Read a user's ratings: dense ids of the database (k,), indices of the version, -1 for what it lacks, ratings.
+
+    They are in the order that fold-in takes them in: oldest first, those without a time before all others.
+    """
+    rows = ratings.timed_pairs(database, user_id)
     known = snapshot.positions
-    for item, text in item_texts(database, [item for item, _ in rows if item not in known]):
+    for item, text in item_texts(database, [item for item, _, _ in rows if item not in known]):
         snapshot.position(item, text)
-    positions = np.array([known.get(item, -1) for item, _ in rows], np.int64)
-    return [item for item, _ in rows], positions, np.array([rating for _, rating in rows], np.float32)
+    found = [(NO_TIME if at is None else at, known.get(item, -1), item, rating) for item, rating, at in rows]
+    found.sort()
+    positions = np.array([position for _, position, _, _ in found], np.int64)
+    return [item for _, _, item, _ in found], positions, np.array([rating for *_, rating in found], np.float32)
 
 
 def folded(snapshot: Snapshot, one: History) -> NDArray[np.float32]:

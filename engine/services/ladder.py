@@ -36,7 +36,7 @@ class View:
 
     Attributes:
         model: what scores the vector; the lower rungs have models of their own over the same items.
-        items, ratings: the history that the model knows, dense indices of the model.
+        items, ratings: the history that the model knows, dense indices of the model, oldest first.
         mean: the user's mean rating, the training mean where there is no history.
     """
 

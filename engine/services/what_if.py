@@ -199,7 +199,7 @@ class WhatIfService:
 
 
 def supposing(snapshot: Snapshot, view: View, supposed: Mapping[int, float | None]) -> View:
-    """Return the view that a user would have with other ratings, folded in from all of them.
+    """Return the view that a user would have with other ratings, given now, folded in from all of them.
 
     Args:
         snapshot: the version that the view is of.
@@ -214,8 +214,12 @@ def supposing(snapshot: Snapshot, view: View, supposed: Mapping[int, float | Non
         raise EngineError(
             f"{model.name} takes no ratings in without training", hint="ask another version: --version v<n>"
         )
-    given = dict(zip(view.items.tolist(), view.ratings.tolist(), strict=True)) | dict(supposed)
-    kept = {position: value for position, value in given.items() if value is not None}
+    kept = dict(zip(view.items.tolist(), view.ratings.tolist(), strict=True))
+    for position, value in sorted(supposed.items()):
+        if kept.get(position) != value:  # what is given anew is the newest; the same rating once more changes nothing
+            kept.pop(position, None)
+            if value is not None:
+                kept[position] = value
     items, values = np.array(list(kept), np.int64), np.array(list(kept.values()), np.float32)
     if not len(items):
         popular = snapshot.popular

@@ -100,8 +100,14 @@ class TestBuild:
         np.testing.assert_array_equal(data.item_counts, (dense > 0).sum(axis=0))
         for user in range(data.n_users):
             items, ratings = data.history(user)
-            np.testing.assert_array_equal(items, np.flatnonzero(dense[user]))
+            assert sorted(items) == np.flatnonzero(dense[user]).tolist()
             np.testing.assert_array_equal(ratings, dense[user][items])
+            mine = slice(data.indptr[user], data.indptr[user + 1])
+            when = dict(zip(data.item_index[mine], data.times[mine], strict=True))
+            aged = [(int(when[item]), int(item)) for item in items]
+            assert aged == sorted(aged)
+            here = data.oldest_first[mine]
+            np.testing.assert_array_equal(data.item_index[here], items)
 
     def test_features_follow_their_items(self):
         data = built([("7", "日本", 3.0, 0)])

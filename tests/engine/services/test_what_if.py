@@ -77,7 +77,7 @@ def test_what_would_be_is_what_is_once_it_is_stored(services, version, user):
         if value is None:
             ratings.remove(services.database, user, item)
         else:
-            ratings.put(services.database, user, item, value, now=0)
+            ratings.put(services.database, user, item, value, now=2_000_000_000)  # what is supposed is given now
     assert [(row.item, row.score) for row in found.after] == listed(services, user, version)
     everywhere = {e.item: e.rank for e in services.recommender.recommend(user, 100_000, version=version).items}
     assert found.rank_after == everywhere.get(asked)
@@ -131,12 +131,12 @@ def test_a_film_newer_than_the_model_is_noted(services):
 
 def leaves(services, user, version, item, removed):
     """Tell whether an item is out of the best ten once ratings are taken back, and put them back."""
-    given = {row.item: row.rating for row in ratings.history(services.database, user)}
+    given = {row.item: row for row in ratings.history(services.database, user)}
     for name in removed:
         ratings.remove(services.database, user, name)
     gone = item not in [entry.item for entry in services.recommender.recommend(user, BEST, version=version).items]
     for name in removed:
-        ratings.put(services.database, user, name, given[name], now=0)
+        ratings.put(services.database, user, name, given[name].rating, now=given[name].at or 0)
     return gone
 
 
