@@ -37,8 +37,9 @@ faults: venv  ## the full campaigns of killed processes, full disks and damaged 
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@ .venv/.program
 
-screenshots: venv  ## draw the pictures of the README from real output
+screenshots: venv  ## draw the pictures of the README, and the recording, from real output
 	$(BIN)/python docs/pictures.py
+	PYTHONPATH=. $(BIN)/python docs/recording.py
 
 clean:  ## remove what the targets above made
 	rm -rf .venv .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

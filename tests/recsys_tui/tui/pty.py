@@ -25,8 +25,8 @@ class Terminal:
         for name in ("TMUX", "NO_COLOR", "COLUMNS", "LINES"):
             if name not in env:
                 kept.pop(name, None)
-        self._screen = pyte.Screen(columns, rows)
-        self._stream = pyte.ByteStream(self._screen)
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
         command = [sys.executable, *(["-c", code] if code else ["-m", "recsys_tui"]), *arguments]
         self.child = pexpect.spawn(command[0], command[1:], env=kept, dimensions=(rows, columns), timeout=30)
@@ -67,8 +67,8 @@ class Terminal:
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the size as a window does."""
-        self._screen.resize(rows, columns)
-        self._screen.reset()
+        self.screen.resize(rows, columns)
+        self.screen.reset()
         self.child.setwinsize(rows, columns)
 
     def end(self, number: signal.Signals | None = None, *, seconds: float = 20.0) -> int:
@@ -94,7 +94,7 @@ class Terminal:
     @property
     def lines(self) -> list[str]:
         """The screen, line by line."""
-        return list(self._screen.display)
+        return list(self.screen.display)
 
     @property
     def text(self) -> str:
