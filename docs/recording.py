@@ -60,8 +60,8 @@ class Recorder:
     def _row(self, cells: list[Any]) -> str:
         """Return a row as SVG: the grounds of its runs, then their texts, each exactly as wide as its cells."""
         grounds, texts, x = [], [], 0
-        for (ink, paper, bold), run in groupby(cells, _style):
-            part = list(run)
+        for (ink, paper, bold), alike in groupby(cells, _style):
+            part = list(alike)
             text = "".join(cell.data for cell in part)
             if paper != PAPER:
                 fill = self._class(paper)
