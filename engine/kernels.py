@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.jit import compiled, over_rows
+from engine.kernels_gram import LANES, add_gram
+from engine.kernels_lapack import factorize
 
 __all__ = ["Rows", "Side", "over_rows", "solve_rows"]
 
-_LANES = 16  # float32 numbers in the widest vector register; loops of this length need no remainder
-_BLOCK = 8  # ratings added to a Gram matrix at a time: each of its cells is then loaded and stored once for eight
+_BLOCK = 64  # ratings whose regressors are gathered at a time; with 50 factors they fill half a first-level cache
 
 
 class Rows(NamedTuple):
@@ -45,35 +46,6 @@ class Side(NamedTuple):
 
 
 @compiled
-def _add_block(gram: NDArray[np.float32], block: NDArray[np.float32]) -> None:
-    """Add block^T block to the lower triangle of gram, for a block of 8 ratings; both are padded to whole vectors."""
-    for a in range(gram.shape[0]):
-        w0, w1, w2, w3 = block[0, a], block[1, a], block[2, a], block[3, a]
-        w4, w5, w6, w7 = block[4, a], block[5, a], block[6, a], block[7, a]
-        for first in range(0, a + 1, _LANES):
-            for b in range(first, first + _LANES):
-                front = w0 * block[0, b] + w1 * block[1, b] + w2 * block[2, b] + w3 * block[3, b]
-                back = w4 * block[4, b] + w5 * block[5, b] + w6 * block[6, b] + w7 * block[7, b]
-                gram[a, b] += front + back
-
-
-@compiled
-def _factorize(system: NDArray[np.float64]) -> None:
-    """Turn the lower triangle of a positive definite matrix into its Cholesky factor L, A = L L^T."""
-    for j in range(len(system)):
-        pivot = system[j, j]
-        for k in range(j):
-            pivot -= system[j, k] * system[j, k]
-        root = np.sqrt(pivot)
-        system[j, j] = root
-        for i in range(j + 1, len(system)):
-            left = system[i, j]
-            for k in range(j):
-                left -= system[i, k] * system[j, k]
-            system[i, j] = left / root
-
-
-@compiled
 def _substitute(factor: NDArray[np.float64], right: NDArray[np.float64], triangular: bool) -> None:
     """Replace right (m, width) by L^-1 right; one that is lower triangular stays so, for a third of the work."""
     width = right.shape[1]
@@ -93,43 +65,48 @@ def _substitute(factor: NDArray[np.float64], right: NDArray[np.float64], triangu
 
 
 @compiled
+def _substitute_back(factor: NDArray[np.float64], right: NDArray[np.float64]) -> None:
+    """Replace right (m, 1) by L^-T right."""
+    for i in range(len(factor) - 1, -1, -1):
+        right[i, 0] /= factor[i, i]
+        for k in range(i):
+            right[k, 0] -= factor[i, k] * right[i, 0]
+
+
+@compiled
 def _by_factors(
     rows: Rows, side: Side, row: int, ridge: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return H = L^-1 (d, d), h = L^-1 Z^T t (d, 1) with A = Z^T Z + D = L L^T, and 0: A^-1 = H^T H, solution H^T h."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return L (d, d) and h = L^-1 Z^T t (d, 1) with A = Z^T Z + D = L L^T."""
     d = len(ridge)
-    padded = (d + _LANES - 1) // _LANES * _LANES
-    gram = np.zeros((d, padded), np.float32)
-    block = np.zeros((_BLOCK, padded), np.float32)
-    weighted, doubt = np.zeros(d, np.float32), np.zeros(d, np.float32)
-    half, known, diagonal = np.eye(d), np.zeros((d, 1)), ridge.copy()
+    width = (d + LANES - 1) // LANES * LANES
+    gram, block = np.zeros((width, width), np.float32), np.zeros((_BLOCK, width), np.float32)
+    weighted, doubt = np.empty(d, np.float32), np.empty(d, np.float32)
+    known, diagonal, system = np.zeros((d, 1)), ridge.copy(), np.empty((d, d))
     start, stop = rows.starts[row], rows.starts[row + 1]
     for first in range(start, stop, _BLOCK):
         filled = min(_BLOCK, stop - first)
+        weighted[:] = 0.0
+        doubt[:] = 0.0
         for slot in range(filled):
             other = rows.others[first + slot]
             left = rows.ratings[first + slot] - side.offsets[other]
+            regressors, uncertain = side.design[other], side.uncertainty[other]
             for a in range(d):
-                block[slot, a] = side.design[other, a]
-            for a in range(d):
-                weighted[a] += left * block[slot, a]
-            for a in range(d):
-                doubt[a] += side.uncertainty[other, a]
-        block[filled:] = 0.0
-        _add_block(gram, block)
+                block[slot, a] = regressors[a]
+                weighted[a] += left * regressors[a]
+                doubt[a] += uncertain[a]
+        add_gram(gram, block, filled)
         for a in range(d):  # many small sums in float32 lose less than one long one
             known[a, 0] += weighted[a]
             diagonal[a] += doubt[a]
-            weighted[a] = doubt[a] = 0.0
-    system = np.empty((d, d))
     for a in range(d):
         for b in range(a + 1):
             system[a, b] = gram[a, b]
         system[a, a] += diagonal[a]
-    _factorize(system)
-    _substitute(system, half, True)
+    factorize(system)
     _substitute(system, known, False)
-    return half, known, np.zeros(d)
+    return system, known
 
 
 @compiled
@@ -154,7 +131,7 @@ def _by_ratings(
             before = rows.others[first + j]
             for a in range(d):
                 system[i, j] += half[i, a] * side.design[before, a]
-    _factorize(system)
+    factorize(system)
     _substitute(system, half, False)
     _substitute(system, known, False)
     return half, known, 1.0 / diagonal
@@ -170,23 +147,29 @@ def solve_rows(
     vectors: NDArray[np.float32],
     variances: NDArray[np.float32],
 ) -> None:
-    """Fill the vectors and variances (n_rows, d) of the rows of a span with the ridge regression of each.
+    """Fill the vectors (n_rows, d) of the rows of a span with the ridge regression of each, and their variances.
 
     vector = A^-1 Σ_j z_j (r_j - offset_j),  A = Σ_j z_j z_j^T + diag(ridge + Σ_j s_j),  variance = noise · diag(A^-1).
+    Without variances (0, d) to fill, the inverse is left out.
     """
     d = len(ridge)
     for row in range(span[0], span[1]):
-        few = 2 * (rows.starts[row + 1] - rows.starts[row]) <= d
-        if few:
+        solution, variance, sign = np.zeros(d), np.zeros(d), 1.0
+        if 2 * (rows.starts[row + 1] - rows.starts[row]) <= d:
             half, known, variance = _by_ratings(rows, side, row, ridge)
+            sign = -1.0
         else:
-            half, known, variance = _by_factors(rows, side, row, ridge)
-        sign = -1.0 if few else 1.0
-        solution = np.zeros(d)
+            factor, known = _by_factors(rows, side, row, ridge)
+            if not len(variances):
+                _substitute_back(factor, known)
+                vectors[row] = known[:, 0]
+                continue
+            half = np.eye(d)  # then L^-1: A^-1 = H^T H, and the solution is H^T h
+            _substitute(factor, half, True)
         for k in range(len(half)):
             for a in range(d):
                 solution[a] += half[k, a] * known[k, 0]
                 variance[a] += sign * half[k, a] * half[k, a]
-        for a in range(d):
-            vectors[row, a] = solution[a]
-            variances[row, a] = noise * variance[a]
+        vectors[row] = solution
+        if len(variances):
+            variances[row] = noise * variance

@@ -9,23 +9,15 @@ where base = α0 Σ_all q qᵀ. A row never depends on another, so the result is
 threads. Vectors are padded with zeros to whole vector registers (`padded`).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import llvmlite.binding
 import numpy as np
-import scipy.linalg.cython_lapack  # noqa: F401  its symbols are looked up below
-from numba import types
-from numba.extending import get_cython_function_address
 from numpy.typing import NDArray
 
 from engine.jit import compiled
 from engine.kernels import Rows
 from engine.kernels_gram import GROUP, LANES, add_gram, add_rows, multiply_rows
-
-for _name in ("spotrf", "spotrs"):
-    llvmlite.binding.add_symbol(f"engine_{_name}", get_cython_function_address("scipy.linalg.cython_lapack", _name))
-_spotrf: Any = types.ExternalFunction("engine_spotrf", types.void(*[types.uintp] * 5))
-_spotrs: Any = types.ExternalFunction("engine_spotrs", types.void(*[types.uintp] * 8))
+from engine.kernels_lapack import solve
 
 _CHUNK = 128  # observed pairs whose vectors are gathered at a time; at 64 factors they fill a first-level cache
 
@@ -47,22 +39,6 @@ class Fixed(NamedTuple):
 def padded(width: int) -> int:
     """Return the next multiple of the length of a vector register."""
     return -(-width // LANES) * LANES
-
-
-@compiled
-def _solve(system: NDArray[np.float32], known: NDArray[np.float32]) -> bool:
-    """Replace known (d,) by system⁻¹ known, and system (d, d), of which the lower triangle is read, by its factor.
-
-    False where the system is not positive definite.
-    """
-    lower = np.array([ord("U")], np.uint8)  # the lower triangle in C order is the upper one in Fortran's
-    sizes = np.array([len(known), 1, 0], np.int32)
-    n, one, outcome = sizes.ctypes.data, sizes.ctypes.data + 4, sizes.ctypes.data + 8
-    _spotrf(lower.ctypes.data, n, system.ctypes.data, n, outcome)
-    if sizes[2] != 0:
-        return False
-    _spotrs(lower.ctypes.data, n, one, system.ctypes.data, n, known.ctypes.data, n, outcome)
-    return True
 
 
 @compiled
@@ -99,7 +75,7 @@ def solve_exactly(
             add_gram(system, block, n)
         for a in range(d):
             solved[row, a] = known[a]
-        if not _solve(system, solved[row]):
+        if not solve(system, solved[row]):
             solved[row] = np.nan
         for a in range(d):
             gains[row] += np.float64(known[a]) * np.float64(solved[row, a])
@@ -225,7 +201,7 @@ def solve_by_blocks(  # noqa: C901  one kernel: a call inside its loops would co
                         slope[a] += pull * fixed.vectors[other, begin + a]
                 add_gram(system, block, n)
             change[:] = slope
-            if not _solve(system, change):
+            if not solve(system, change):
                 change[:] = np.nan
             for a in range(width):
                 solved[row, begin + a] -= change[a]

@@ -64,3 +64,14 @@ def sum_members(span: tuple[int, int], rows: Rows, vectors: NDArray[np.float32],
             other = rows.others[rating]
             for a in range(vectors.shape[1]):
                 sums[row, a] += vectors[other, a]
+
+
+@compiled
+def weigh_members(span: tuple[int, int], rows: Rows, vectors: NDArray[np.float32], sums: NDArray[np.float32]) -> None:
+    """Fill sums (n_rows, d) with Σ_j r_j x_j over the others of each row of a span; vectors is (m, d)."""
+    for row in range(span[0], span[1]):
+        sums[row] = 0.0
+        for rating in range(rows.starts[row], rows.starts[row + 1]):
+            other, weight = rows.others[rating], rows.ratings[rating]
+            for a in range(vectors.shape[1]):
+                sums[row, a] += weight * vectors[other, a]

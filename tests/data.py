@@ -1,7 +1,10 @@
 """Training data with a known right answer."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
+from engine import resources
 from engine.data import Interactions, ItemFeatures, Scale
 
 
@@ -56,3 +59,13 @@ def rmse(model, rows):
     """Root mean square error of a model's predicted ratings, spelled out."""
     errors = model.rate_pairs(rows.user_index, rows.item_index).astype(np.float64) - rows.ratings
     return float(np.sqrt(np.mean(errors**2)))
+
+
+@contextmanager
+def in_threads_of(count):
+    """Run our own loops in so many threads, even with fewer processors, where `thread_limit` would cut the number."""
+    before = resources._limit.set(count)
+    try:
+        yield
+    finally:
+        resources._limit.reset(before)

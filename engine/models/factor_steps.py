@@ -1,4 +1,4 @@
-"""Steps of matrix factorization that need no state: where it starts, its main axes, how large its factors are."""
+"""Steps of matrix factorization that need no state: solves and sweeps, its main axes, how large its factors are."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -82,36 +82,6 @@ def damped_biases(train: Interactions, facts: TrainingFacts, expected: NDArray[n
     return Biases(items, of_items.between, spread(facts.user_counts, sums, level, variance).between)
 
 
-def spectral_directions(
-    train: Interactions, left: NDArray[np.float32], n_factors: int, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return users' coordinates (n_users, n_factors) along the main directions of the residuals, each of unit size.
-
-    The residuals `left` (n,) are scaled by 1/√(count + 5) of user and item, so that rare ones, which are mostly noise,
-    do not make directions of their own. Two steps of subspace iteration find their leading left singular vectors.
-    A direction that the data do not have is zero, and stays so: the rank never exceeds what there is to learn.
-
-    Source: Halko, Martinsson, Tropp 2011, algorithm 4.4.
-    """
-    from scipy.sparse import csr_array
-
-    of_user = 1 / np.sqrt(_RARE + train.user_counts).astype(np.float32)
-    of_item = 1 / np.sqrt(_RARE + train.item_counts).astype(np.float32)
-    scaled = left * of_user[train.user_index] * of_item[train.item_index]
-    residuals = csr_array((scaled, train.item_index, train.indptr), shape=(train.n_users, train.n_items))
-    across = residuals.T.tocsr()  # (n_items, n_users)
-    width = min(n_factors + SPARE, train.n_users, train.n_items)
-    basis = rng.standard_normal((train.n_users, width), np.float32)
-    for _ in range(_STEPS):
-        basis, _ = np.linalg.qr(residuals @ (across @ basis))
-    _, _, rotation = np.linalg.svd(across @ basis, full_matrices=False)
-    found = (basis @ rotation.T)[:, :n_factors] * of_user[:, None]
-    size = np.sqrt(np.mean(found**2, axis=0))
-    directions = np.zeros((train.n_users, n_factors), np.float32)
-    directions[:, : found.shape[1]] = found / np.where(size > 0, size, 1)
-    return directions
-
-
 def principal_axes(data: Prepared, users: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the rotation (k, k) to the eigenvectors of Σ_u n_u p_u p_uᵀ + Σ_i n_i q_i q_iᵀ.
 
@@ -123,8 +93,9 @@ def principal_axes(data: Prepared, users: NDArray[np.float32], items: NDArray[np
         users: p, float32 (n_users, k).
         items: q, float32 (n_items, k).
     """
-    p, q = users.astype(np.float64), items.astype(np.float64)
-    _, axes = np.linalg.eigh((p.T * data.facts.user_counts) @ p + (q.T * data.facts.item_counts) @ q)
+    counts = data.facts.user_counts, data.facts.item_counts
+    p, q = (side * np.sqrt(n).astype(np.float32)[:, None] for side, n in zip((users, items), counts, strict=True))
+    _, axes = np.linalg.eigh((p.T @ p + q.T @ q).astype(np.float64))
     rotation: NDArray[np.float32] = axes.astype(np.float32)
     return rotation
 
@@ -160,8 +131,12 @@ def solve_side(
     ridge: NDArray[np.float64],
     noise: float,
     prior: NDArray[np.float32] | None = None,
+    *,
+    uncertain: bool = True,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the vectors (n_rows, d) of users or items with the other side fixed, and their variances.
+
+    Not `uncertain`, there are no variances, (0, d).
 
     Column 0 is the bias. Its variance is given as 0, since nothing on the other side is multiplied by it. Where the
     prior means m (n_rows, d) are not zero, v = (ZᵀZ + S + R)⁻¹ (Zᵀ t + R m) with S = diag(Σ_j s_j) and R = diag(ridge)
@@ -171,7 +146,7 @@ def solve_side(
     from engine.kernels import solve_rows
 
     shape = (len(rows.starts) - 1, len(ridge))
-    vectors, variances = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    vectors, variances = np.empty(shape, np.float32), np.empty((shape[0] if uncertain else 0, shape[1]), np.float32)
     start = None
     if prior is not None:
         start = (prior * (ridge / (ridge + sums_over(rows, fixed.uncertainty)))).astype(np.float32)
@@ -181,6 +156,42 @@ def solve_side(
         vectors += start
     variances[:, 0] = 0.0
     return vectors, variances
+
+
+class Swept(NamedTuple):
+    """What a sweep found: vectors (n_rows, d) and their variances, and the errors they leave.
+
+    Attributes:
+        squares: mean square of the residuals over all ratings.
+        doubt: mean variance of the predictions.
+    """
+
+    vectors: NDArray[np.float32]
+    variances: NDArray[np.float32]
+    squares: float
+    doubt: float
+
+
+def sweep_side(
+    rows: "Rows",
+    fixed: "Side",
+    ridge: NDArray[np.float64],
+    noise: float,
+    vectors: NDArray[np.float32],
+    prior: NDArray[np.float32] | None = None,
+) -> Swept:
+    """Return the vectors (n_rows, d) of one side after one sweep of coordinate descent from those given.
+
+    Arguments as of `solve_side`, whose solution sweeps come to; the variances are those of a factorized posterior.
+    """
+    from engine.jit import over_rows
+    from engine.kernels_sweeps import sweep_rows
+
+    found, sums = np.array(vectors, np.float32, order="C"), np.empty((len(vectors), 2))
+    variances, around = np.empty_like(found), np.zeros((0, len(ridge)), np.float32) if prior is None else prior
+    over_rows(sweep_rows, rows.starts, rows, fixed, ridge.astype(np.float32), noise, around, found, variances, sums)
+    squares, doubt = sums.sum(axis=0) / max(len(rows.ratings), 1)
+    return Swept(found, variances, float(squares), float(doubt))
 
 
 def remaining(
@@ -222,6 +233,16 @@ def sums_over(rows: "Rows", vectors: NDArray[np.float32]) -> NDArray[np.float32]
     return sums
 
 
+def weighted_sums_over(rows: "Rows", vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return Σ_j r_j x_j over the others of each row, (n_rows, d): the sparse matrix of the ratings times x (m, d)."""
+    from engine.jit import over_rows
+    from engine.kernels_sums import weigh_members
+
+    sums = np.empty((len(rows.starts) - 1, vectors.shape[1]), np.float32)
+    over_rows(weigh_members, rows.starts, rows, np.ascontiguousarray(vectors), sums)
+    return sums
+
+
 def errors_of(
     rows: "Rows", fixed: "Side", vectors: NDArray[np.float32], variances: NDArray[np.float32]
 ) -> tuple[float, float]:
@@ -239,8 +260,3 @@ def beside(whole: NDArray[np.float32], factors: NDArray[np.floating[Any]]) -> ND
     """Return a copy of `whole` (n, 1 + k + f) with other factors (n, k) between its first and its last columns."""
     last = whole[:, 1 + factors.shape[1] :]
     return np.concatenate([whole[:, :1], factors.astype(np.float32), last], axis=1)
-
-
-_RARE = 5.0
-SPARE = 10  # extra columns of the subspace, which make its leading part accurate
-_STEPS = 2

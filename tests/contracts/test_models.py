@@ -15,13 +15,15 @@ from engine.models.base import Contributions, Explains, FoldsIn, HasItemVectors,
 from engine.resources import thread_limit
 from engine.services.curve import HeldOutCurve
 from engine.splits import Split
-from tests.data import checkerboard, planted, rmse, table
+from tests.data import checkerboard, in_threads_of, planted, rmse, table
 
 SMALL = {"n_factors": 4, "epochs": 4, "embedding_dim": 4, "hidden_layers": [8, 4], "negatives": 16}
 VARIANTS = [
     ("mf", {"solver": "sgd", "learning_rate": 0.05}),
     ("mf", {"early_stopping": True}),
     ("mf", {"svd_plus_plus": True}),
+    ("mf", {"updates": "sweep"}),
+    ("mf", {"updates": "sweep", "svd_plus_plus": True}),
 ]
 CASES = [(name, {}) for name in MODELS] + VARIANTS
 
@@ -133,8 +135,8 @@ def test_a_state_is_not_changed_by_the_epochs_after_it(make, data):
 
 def test_the_same_seed_gives_the_same_model_and_threads_change_nothing(make, data):
     states = []
-    for threads in (1, 2, 2):
-        with thread_limit(threads):
+    for threads in (1, 2, 4):
+        with thread_limit(threads), in_threads_of(threads):
             states.append(trained(make(), data[0], seed=7).state())
     same(states[0], states[1])
     same(states[1], states[2])

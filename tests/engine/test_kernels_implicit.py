@@ -10,6 +10,7 @@ from engine.kernels_ease import count_together
 from engine.kernels_gram import LANES, add_gram
 from engine.kernels_implicit import Fixed, padded, solve_by_blocks, solve_by_gradients, solve_exactly
 from engine.resources import thread_limit
+from tests.data import in_threads_of
 
 ALPHA = 0.3
 
@@ -97,11 +98,11 @@ def test_blocks_as_wide_as_the_vectors_are_exact_at_once():
 
 @pytest.mark.parametrize(("kernel", "how"), [(solve_exactly, ()), (solve_by_gradients, (2,)), (solve_by_blocks, (16,))])
 def test_threads_change_nothing(kernel, how):
-    rows, fixed, _ = problem(n_rows=300)
+    rows, fixed, _ = problem(n_rows=1500)  # enough ratings for four threads
     found = []
     for threads in (1, 2, 4):
-        solved, gains = np.full((300, 48), 0.1, np.float32), np.zeros(300)
-        with thread_limit(threads):
+        solved, gains = np.full((1500, 48), 0.1, np.float32), np.zeros(1500)
+        with in_threads_of(threads):
             over_rows(kernel, rows.starts, rows, fixed, solved, gains, *how)
         found.append((solved, gains))
     for solved, gains in found[1:]:

@@ -7,7 +7,8 @@ from engine.jit import over_rows
 from engine.kernels import Rows, Side, solve_rows
 from engine.kernels_sgd import descend
 from engine.kernels_sums import remainders, squared_errors, sum_members
-from engine.resources import thread_limit
+from engine.models.factor_steps import errors_of, remaining, sums_over, sweep_side, weighted_sums_over
+from tests.data import in_threads_of
 
 
 def problem(n_rows=23, n_others=40, d=19, seed=0):
@@ -43,15 +44,82 @@ def test_rows_are_ridge_regressions(d):
         np.testing.assert_allclose(variances[row], variance, rtol=2e-5)
 
 
+def test_vectors_alone_are_the_same():
+    rows, side, ridge = problem()
+    vectors, variances, alone = np.empty((3, 23, 19), np.float32)
+    over_rows(solve_rows, rows.starts, rows, side, ridge, 0.7, vectors, variances)
+    over_rows(solve_rows, rows.starts, rows, side, ridge, 0.7, alone, np.empty((0, 19), np.float32))
+    np.testing.assert_allclose(alone, vectors, rtol=1e-5, atol=1e-6)
+
+
+def swept_by_definition(rows, side, ridge, noise, prior, row, vector):
+    """One number after the other in float64, each sum as its formula says."""
+    span = slice(rows.starts[row], rows.starts[row + 1])
+    others = rows.others[span]
+    z, s = side.design[others].astype(np.float64), side.uncertainty[others].astype(np.float64)
+    above, v, t = rows.ratings[span].astype(np.float64) - side.offsets[others], vector.astype(np.float64), []
+    for a in range(len(v)):
+        rest = above - z @ v + z[:, a] * v[a]
+        curvature = (z[:, a] ** 2 + s[:, a]).sum() + ridge[a]
+        v[a] = (z[:, a] @ rest + ridge[a] * prior[row, a]) / curvature
+        t.append(noise / curvature if a else 0.0)
+    return v, np.array(t), ((above - z @ v) ** 2).sum(), (t * z**2 + s * v**2 + s * t).sum()
+
+
+@pytest.mark.parametrize("d", [1, 2, 16, 17, 51])
+@pytest.mark.parametrize("expected", [True, False])
+def test_sweeps_move_one_number_after_the_other(d, expected):
+    rows, side, ridge = problem(n_others=75, d=d)
+    start, means = np.random.default_rng(1).normal(0, 1, (2, 23, d)).astype(np.float32)
+    swept = sweep_side(rows, side, ridge, 0.7, start, means if expected else None)
+    wanted = [
+        swept_by_definition(rows, side, ridge, 0.7, means if expected else np.zeros((23, d)), row, start[row])
+        for row in range(23)
+    ]
+    for row, (vector, variance, _, _) in enumerate(wanted):
+        np.testing.assert_allclose(swept.vectors[row], vector, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(swept.variances[row], variance, rtol=1e-5)
+    for found, sums in ((swept.squares, [one[2] for one in wanted]), (swept.doubt, [one[3] for one in wanted])):
+        assert found == pytest.approx(sum(sums) / len(rows.ratings), rel=1e-5)
+
+
+def test_sweeps_come_to_the_ridge_regression():
+    rows, side, ridge = problem()
+    vectors = np.zeros((23, 19), np.float32)
+    for _ in range(300):
+        vectors = sweep_side(rows, side, ridge, 0.7, vectors).vectors
+    for row in range(23):
+        np.testing.assert_allclose(vectors[row], by_definition(rows, side, ridge, 0.7, row)[0], rtol=1e-3, atol=1e-4)
+
+
+def test_weighted_sums_are_a_sparse_product():
+    rows, side, _ = problem()
+    found = weighted_sums_over(rows, side.design)
+    for row in range(23):
+        span = slice(rows.starts[row], rows.starts[row + 1])
+        wanted = rows.ratings[span].astype(np.float64) @ side.design[rows.others[span]]
+        np.testing.assert_allclose(found[row], wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_threads_change_nothing():
-    rows, side, ridge = problem(n_rows=200)
+    rows, side, ridge = problem(n_rows=3000)  # enough ratings for four threads
+    assert len(rows.ratings) > 4 * 8_192
+    start = np.random.default_rng(1).normal(0, 1, (3000, 19)).astype(np.float32)
     found = []
-    for threads in (1, 2):
-        vectors, variances = np.empty((2, 200, 19), np.float32)
-        with thread_limit(threads):
+    for threads in (1, 2, 4):
+        vectors, variances = np.empty((2, 3000, 19), np.float32)
+        with in_threads_of(threads):
             over_rows(solve_rows, rows.starts, rows, side, ridge, 0.7, vectors, variances)
-        found.append((vectors, variances))
-    np.testing.assert_array_equal(found[0], found[1])
+            swept = sweep_side(rows, side, ridge, 0.7, start)
+            sums = (
+                weighted_sums_over(rows, side.design),
+                sums_over(rows, side.design),
+                remaining(rows, start, side.design),
+            )
+            found.append((vectors, variances, *swept, *sums, *errors_of(rows, side, vectors, variances)))
+    for other in found[1:]:
+        for first, second in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(first, second)
 
 
 def test_no_rows_at_all():

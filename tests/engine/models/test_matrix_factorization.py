@@ -52,6 +52,41 @@ def test_als_comes_near_the_noise_whatever_the_rank_it_is_given(data):
         assert rmse(model, test) < 1.12 * noise
 
 
+@pytest.mark.parametrize("more", [{}, {"svd_plus_plus": True}])
+def test_sweeps_come_as_far_as_whole_solves(tastes, more):
+    whole, swept = (rmse(trained(tastes[0], updates=updates, **more)[0], tastes[1]) for updates in ("whole", "sweep"))
+    assert swept < whole + 0.003
+
+
+def test_much_data_is_swept_and_little_solved():
+    few, many = MatrixFactorizationModel(), MatrixFactorizationModel(n_factors=128)
+    for model in (few, many):
+        model.facts = Prepared.of(planted(n_users=4000, n_items=500, n_ratings=20_000)[0], features=False).facts
+    assert [model._sweeps(20_000) for model in (few, many)] == [False, True]
+
+
+def test_a_run_that_was_stopped_is_settled_by_a_solve(tastes):
+    train, _ = tastes
+    model = MatrixFactorizationModel(updates="sweep", n_factors=7)
+    for epoch in model.fit_epochs(train):
+        if epoch.number == 4:
+            break
+    swept = model.user_vectors.copy()
+    model.settle(train)
+    assert np.abs(swept - model.user_vectors).max() > 1e-3
+    for user in range(0, 600, 83):
+        np.testing.assert_allclose(model.fold_in(*train.history(user)), model.user_vector(user), atol=2e-5)
+    model.settle(train)  # has nothing left to do
+    for epoch in model.fit_epochs(train):  # goes on from the sweeps
+        if epoch.number == 6:
+            break
+    whole = MatrixFactorizationModel(updates="sweep", n_factors=7)
+    for epoch in whole.fit_epochs(train):
+        if epoch.number == 6:
+            break
+    np.testing.assert_array_equal(whole.user_vectors, model.user_vectors)
+
+
 def test_sgd_finds_structure_too(data):
     train, test = data
     biases, _ = trained(train, epochs=1)
@@ -145,7 +180,7 @@ def test_without_features_the_setting_changes_nothing(data):
     assert first.design.shape == (300, 5)
 
 
-@pytest.mark.parametrize("settings", [{}, {"solver": "sgd"}, {"svd_plus_plus": True}])
+@pytest.mark.parametrize("settings", [{}, {"solver": "sgd"}, {"svd_plus_plus": True}, {"updates": "sweep"}])
 def test_with_features_too_vectors_fold_in_and_contributions_are_exact(tastes, settings):
     train, _ = tastes
     model, _ = trained(train, n_factors=7, epochs=5, **settings)
@@ -158,7 +193,7 @@ def test_with_features_too_vectors_fold_in_and_contributions_are_exact(tastes, s
         assert parts.baseline + parts.amounts.sum() == pytest.approx(float(model.scores(vector)[11]), abs=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{}, {"solver": "sgd"}, {"svd_plus_plus": True}])
+@pytest.mark.parametrize("settings", [{}, {"solver": "sgd"}, {"svd_plus_plus": True}, {"updates": "sweep"}])
 def test_with_features_too_a_resumed_run_equals_an_uninterrupted_one(tastes, settings):
     whole, _ = trained(tastes[0], n_factors=4, epochs=6, **settings)
     for stop in (1, 2, 4):
