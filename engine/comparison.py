@@ -33,7 +33,7 @@ class Row:
         first, second: names of the versions.
         values: figure by version, None for one that has none, such as the rating errors of a model that only ranks.
         difference: first minus second.
-        low, high: ends of its 95 % interval; None for a metric of the whole catalogue, which has none.
+        low, high: ends of its 95 % interval; None where it is not known how much each user moves the figures.
         p: two-sided p-value of this metric alone.
         p_adjusted: corrected for all metrics of the comparison (Holm).
         effect: difference in standard deviations over users.
@@ -71,11 +71,13 @@ class Figures(NamedTuple):
         per_user: float64 (U,) by full name of the metric.
         whole: metrics of the whole catalogue, by full name.
         rows: int64 (U,), test rows of each user.
+        influences: of metrics of the whole catalogue, by full name, float64 (U,): see `Metric.influence`.
     """
 
     per_user: dict[str, Values]
     whole: dict[str, float]
     rows: NDArray[np.int64]
+    influences: dict[str, Values]
 
 
 @dataclass(frozen=True)
@@ -129,13 +131,18 @@ def paired(found: Metric, first: Values, second: Values, rows: NDArray[np.intege
     n = int(both.sum())
     if not n:
         return Paired(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, 0, None)
-    (mean, influence), (other, against) = (_influence(found, side[both], rows[both]) for side in (first, second))
-    each = influence - against  # (n,), sums to nought
-    difference = mean - other
+    return paired_influences(*(_influence(found, side[both], rows[both]) for side in (first, second)))
+
+
+def paired_influences(first: tuple[float, Values], second: tuple[float, Values]) -> Paired:
+    """Compare two models by a figure each, given with how much each user moves it, (U,), of the same users."""
+    (here, moved), (there, against) = first, second
+    difference, each = here - there, moved - against  # (U,), sums to nought
+    n = len(each)
     deviation = float(each.std(ddof=1)) if n > 1 else np.nan
     low, high, p = student(difference, deviation, n)
     effect = difference / deviation if deviation > 0 else (0.0 if difference == 0 and n > 1 else np.nan)
-    return Paired(mean, other, low, high, p, effect, n, _users_needed(effect))
+    return Paired(here, there, low, high, p, effect, n, _users_needed(effect))
 
 
 def holm(probabilities: Sequence[float]) -> list[float]:
@@ -202,8 +209,8 @@ def _row(found: Metric, sides: dict[str, Figures]) -> Row:
     """Compare two versions, given by name with their figures, by one metric."""
     (first, one), (second, other) = sides.items()
     key = found.key
-    if key in one.per_user and key in other.per_user:
-        pair = paired(found, one.per_user[key], other.per_user[key], one.rows)
+    pair = _pair(found, one, other)
+    if pair is not None:
         values = {first: _known(pair.first), second: _known(pair.second)}
         return Row(
             key,
@@ -223,6 +230,18 @@ def _row(found: Metric, sides: dict[str, Figures]) -> Row:
     here, there = values[first], values[second]
     difference = None if here is None or there is None else here - there
     return Row(key, first, second, values, difference, better=_direction(found, here, there))
+
+
+def _pair(found: Metric, one: Figures, other: Figures) -> Paired | None:
+    """Compare two versions by one metric user by user; None where nothing is known of the users."""
+    key = found.key
+    if key in one.per_user and key in other.per_user:
+        return paired(found, one.per_user[key], other.per_user[key], one.rows)
+    if key in one.influences and key in other.influences:
+        sides = [(side.whole.get(key, np.nan), side.influences[key]) for side in (one, other)]
+        if not any(np.isnan(value) or np.isnan(moved).any() for value, moved in sides):
+            return paired_influences(*sides)
+    return None
 
 
 def _direction(found: Metric, here: float | None, there: float | None) -> str:

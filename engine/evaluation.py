@@ -51,6 +51,7 @@ class Report:
         users: int (U,), dense indices of the users with held-out rows, ascending.
         rows: int64 (U,), held-out rows of each: the weights of the pooled metrics (see `Metric.terms`).
         per_user: by full name, float64 (U,), NaN where undefined; metrics of the whole catalogue are not in it.
+        influences: of those, by full name, float64 (U,): see `Metric.influence`.
         evidence: what the figures were taken from.
     """
 
@@ -58,6 +59,7 @@ class Report:
     users: NDArray[np.integer[Any]]
     rows: NDArray[np.int64]
     per_user: dict[str, Values]
+    influences: dict[str, Values]
     evidence: Evidence
 
     @property
@@ -122,11 +124,13 @@ def evaluate(
     if evidence.predicted is not None:
         evidence = _with_intervals(evidence, calibration, seed)
     values = {name: one.values(evidence) for name, one in chosen.items()}
+    influences = {name: one.influence(evidence, one.k) for name, one in chosen.items() if one.influence is not None}
     return Report(
-        _summarised(chosen, values, evidence, seed),
+        _summarised(chosen, values, influences, evidence, seed),
         evidence.users,
         evidence.relevant,
         {name: values[name] for name, one in chosen.items() if one.per_user},
+        influences,
         evidence,
     )
 
@@ -195,7 +199,11 @@ def _with_intervals(evidence: Evidence, calibration: Calibration | None, seed: i
 
 
 def _summarised(
-    chosen: dict[str, Metric], values: dict[str, Values], evidence: Evidence, seed: int
+    chosen: dict[str, Metric],
+    values: dict[str, Values],
+    influences: dict[str, Values],
+    evidence: Evidence,
+    seed: int,
 ) -> dict[str, MetricValue]:
     """Take the means, last of all, and their intervals."""
     users = evidence.users
@@ -207,17 +215,16 @@ def _summarised(
         totals, weights = terms[name]
         counted = int(np.count_nonzero(weights)) if one.per_user else len(users)
         value = float(one.mean(totals.sum(), weights.sum()))
-        low, high = intervals[name] if name in intervals else _around(one, value, evidence)
+        low, high = intervals[name] if name in intervals else _around(one, value, influences.get(name))
         summary[name] = MetricValue(value, low, high, counted, int(active) - counted)
     return summary
 
 
-def _around(one: Metric, value: float, evidence: Evidence) -> tuple[float | None, float | None]:
+def _around(one: Metric, value: float, influence: Values | None) -> tuple[float | None, float | None]:
     """Return the interval of a metric that has one number for all lists, from how much each user moves it."""
-    if one.influence is None or np.isnan(value) or len(evidence.users) < 2:
+    if influence is None or np.isnan(value) or len(influence) < 2:
         return None, None
-    deviation = float(one.influence(evidence, one.k).std(ddof=1))
-    low, high, _ = student(value, deviation, len(evidence.users))
+    low, high, _ = student(value, float(influence.std(ddof=1)), len(influence))
     return max(low, one.bounds[0]), min(high, one.bounds[1])
 
 

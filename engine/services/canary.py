@@ -32,7 +32,7 @@ MOST_USERS = 5_000
 """Users whose new ratings are looked at; their histories are held in memory meanwhile."""
 
 LEAST_USERS = 30
-"""Users that it takes to believe a figure of the whole catalogue, which has no interval."""
+"""Users that it takes to believe a figure without an interval."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _rows(models: dict[str, Model], fresh: _Fresh, metrics: tuple[str, ...]) -> 
     for name, model in models.items():
         report = evaluate(model, aligned(train, model.facts), aligned(test, model.facts), metrics=chosen)
         whole = {key: found.value for key, found in report.metrics.items()}
-        figures[name] = Figures(report.per_user, whole, report.rows)
+        figures[name] = Figures(report.per_user, whole, report.rows, report.influences)
     return rows_of_pairs(chosen.values(), [figures]), int(np.count_nonzero(test.user_counts))
 
 

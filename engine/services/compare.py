@@ -1,16 +1,17 @@
 """`ComparisonService`: versions against one another, on the same users and the same held-out rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.comparison import Figures, Row, rows_of_pairs
 from engine.evaluation import evaluate
 from engine.metrics import DEFAULT, Metric, by_name, metric
 from engine.models import model_class
-from engine.services.heldout import HELD_OUT, PER_USER, aligned, held_out_of, measured, snapshot_of, unseen
+from engine.services.heldout import HELD_OUT, INFLUENCE, PER_USER, aligned, held_out_of, measured, snapshot_of, unseen
 from engine.services.verdict import verdict_of
 from store.errors import DataRefused, UsageRefused
 from store.registry import ModelVersion
@@ -120,7 +121,7 @@ class ComparisonService:
             whole = {
                 name: row.value for name, row in version.metrics.items() if name in names and row.value is not None
             }
-            figures[version.id] = Figures(per_user, whole, kept["rows"].astype(np.int64))
+            figures[version.id] = Figures(per_user, whole, kept["rows"].astype(np.int64), _influences(kept, names))
         return figures, len(users), first.protocol | {"rows": "held out"}
 
     def _anew(
@@ -151,12 +152,17 @@ class ComparisonService:
             facts = models[version.id].facts
             report = evaluate(models[version.id], aligned(train, facts), aligned(test, facts), metrics=chosen)
             whole = {name: value.value for name, value in report.metrics.items()}
-            figures[version.id] = Figures(report.per_user, whole, report.rows)
+            figures[version.id] = Figures(report.per_user, whole, report.rows, report.influences)
         counted = int(np.count_nonzero(test.user_counts))
         notes = [
             f"{name} has trained on ratings later than these, the others of a temporal split not" for name in later
         ]
         return figures, counted, {"rows": "unseen by all", "test_rows": len(test), "notes": notes}
+
+
+def _influences(kept: Mapping[str, NDArray[np.generic]], names: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+    """Return how much each user moves the metrics of the whole catalogue, as far as it was kept."""
+    return {name: kept[f"{INFLUENCE}{name}"].astype(np.float64) for name in names if f"{INFLUENCE}{name}" in kept}
 
 
 def _refuse_unlike(versions: list[ModelVersion]) -> None:

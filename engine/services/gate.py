@@ -92,11 +92,6 @@ def read_gate(better_by: str, guards: Iterable[str]) -> Gate:
         SettingRefused: an unknown metric, or a guard that is none.
     """
     found = _known(better_by) if better_by else None
-    if found is not None and not found.per_user:
-        raise SettingRefused(
-            f"{found.key} is one figure for all lists together: there is no interval to decide by",
-            hint=f"take another metric, and {found.key} as a guard: --guard {found.key}:-5%",
-        )
     return Gate(found.key if found else "", tuple(_read_guard(text) for text in guards))
 
 
@@ -133,8 +128,9 @@ def decide(services: "Services", version: ModelVersion, active: ModelVersion | N
     """Compare a version with the active one by all conditions of a gate; nothing is changed or written down.
 
     A version is better where the whole 95 % interval of the paired difference lies on the better side: of versions that
-    are equally good, one in forty passes. A guard holds where the whole interval stays within what may be lost; a
-    metric of the whole catalogue has no interval, its figures themselves are taken.
+    are equally good, one in forty passes. A guard holds where the whole interval stays within what may be lost. Versions
+    that were made before it was kept how much each user moves a metric of the whole catalogue have no interval of it:
+    there the figures themselves are taken.
     """
     if active is None:
         return Decision(True, "no version was active: there was nothing to compare with")

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from engine.services.manager import Snapshot
 
 HELD_OUT, PER_USER = "heldout", "peruser"
+INFLUENCE = "influence."
+"""Begins the names in `PER_USER` of how much each user moves a metric of the whole catalogue."""
+
 MOST_USERS = 20_000
 
 

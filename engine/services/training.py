@@ -24,7 +24,7 @@ from engine.services.curve import HeldOutCurve
 from engine.services.epochs import train_epochs
 from engine.services.evaluation import HELD_OUT, PER_USER, bundle_of
 from engine.services.gate import activate, read_gate
-from engine.services.heldout import held_out_rows, measured
+from engine.services.heldout import INFLUENCE, held_out_rows, measured
 from engine.services.lineage import lineage_of, whoami
 from engine.services.reproduce import check_same_rows
 from engine.services.request import AUTO, LEAST_RATINGS, Progress, TrainingRequest
@@ -198,7 +198,8 @@ class TrainingService:
         if len(parts.test):
             bundles[HELD_OUT] = bundle_of(parts.test)
         if report is not None:
-            bundles[PER_USER] = Bundle(dict(report.per_user) | {"users": report.users, "rows": report.rows}, {})
+            moved = {f"{INFLUENCE}{name}": values for name, values in report.influences.items()}
+            bundles[PER_USER] = Bundle(report.per_user | moved | {"users": report.users, "rows": report.rows}, {})
         return self._services.manager.save_model(model, "", new, calibration=calibration, parts=bundles)
 
     def _parent(self, request: TrainingRequest) -> int | None:

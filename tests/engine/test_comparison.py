@@ -8,8 +8,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from engine.comparison import SURE, Figures, holm, paired, rows_of_pairs, spread
+from engine.data import Interactions
 from engine.intervals import bootstrap, interval
-from engine.metrics import by_name, metric
+from engine.metrics import Evidence, by_name, metric
 from engine.services.verdict import power_of, verdict_of
 
 NDCG, RMSE = metric("ndcg"), metric("rmse")
@@ -76,7 +77,7 @@ class TestHowOftenItIsWrong:
         for seed in range(200):
             rng = np.random.default_rng([seed, 9])
             sides = {
-                who: Figures({name: rng.random(60) for name in names}, {}, np.ones(60, int)) for who in ("v1", "v2")
+                who: Figures({name: rng.random(60) for name in names}, {}, np.ones(60, int), {}) for who in ("v1", "v2")
             }
             families += any(row.winner for row in rows_of_pairs(names.values(), [sides]))
         assert families <= 20
@@ -87,6 +88,46 @@ class TestHowOftenItIsWrong:
         assert needed is not None
         seen = sum(paired(NDCG, *users(needed, seed, shift=0.02), np.ones(needed, int)).p < SURE for seed in range(200))
         assert 0.68 <= seen / 200 <= 0.92  # 80 of 100
+
+
+class TestListsTogether:
+    """Two models over groups of the same users, drawn from many: one shows what is known, one half of it at random."""
+
+    N_ITEMS, N_USERS, GROUP = 300, 12_000, 120
+
+    def lists(self, rng, spread):
+        fame = np.log(np.random.default_rng(5).lognormal(0, 1.2, self.N_ITEMS))
+        keys = rng.gumbel(size=(self.N_USERS, self.N_ITEMS)).astype(np.float32) + spread * fame
+        return np.argpartition(-keys, 5, axis=1)[:, :5].astype(np.int32)
+
+    def rows(self, name, sides):
+        found = metric(f"{name}@5")
+        ids = [f"{number:03}" for number in range(self.N_ITEMS)]
+        rated = np.arange(self.GROUP)
+        rows = Interactions.build(ids[: self.GROUP], ids, rated, rated, np.full(self.GROUP, 3.0))
+        for start in range(0, self.N_USERS, self.GROUP):
+            measured = {}
+            for who, lists in sides.items():
+                evidence = Evidence.of_lists(rated, lists[start : start + self.GROUP], rows, rows)
+                (value,) = found.values(evidence)
+                influence = found.influence(evidence, 5)
+                measured[who] = figures({"x": np.ones(self.GROUP)}, {found.key: influence}, **{found.key: value})
+            yield rows_of_pairs([found], [measured])[0]
+
+    @pytest.mark.parametrize("name", ["coverage", "gini"])
+    def test_the_interval_of_the_difference_holds_what_other_users_give(self, name):
+        rng = np.random.default_rng(3)
+        found = list(self.rows(name, {"v2": self.lists(rng, 1.0), "v1": self.lists(rng, 0.6)}))
+        truth = np.mean([row.difference for row in found])
+        assert 0.9 <= np.mean([row.low <= truth <= row.high for row in found]) <= 1
+        assert np.mean([row.high - row.low for row in found]) < 1.6 * 2 * 1.96 * np.std([r.difference for r in found])
+        assert np.mean([row.winner is not None for row in found]) > 0.9
+
+    @pytest.mark.parametrize("name", ["coverage", "gini"])
+    def test_of_equally_good_models_at_most_5_of_100_have_a_winner(self, name):
+        rng = np.random.default_rng(4)
+        sides = {who: self.lists(rng, 1.0) for who in ("v2", "v1")}
+        assert sum(row.winner is not None for row in self.rows(name, sides)) <= 11  # 5 of 100, three deviations
 
 
 class TestBounds:
@@ -143,8 +184,8 @@ class TestHolm:
         assert (np.diff(np.array(corrected)[order]) >= 0).all()
 
 
-def figures(values, **whole):
-    return Figures(values, whole, np.ones(len(next(iter(values.values()))), int))
+def figures(values, influences=None, **whole):
+    return Figures(values, whole, np.ones(len(next(iter(values.values()))), int), influences or {})
 
 
 class TestRows:
@@ -165,7 +206,20 @@ class TestRows:
         (row,) = rows_of_pairs([metric("interval_coverage")], [sides])
         assert row.winner == winner
 
-    def test_metrics_of_the_whole_catalogue_have_a_difference_and_no_interval(self):
+    def test_metrics_of_the_whole_catalogue_are_compared_by_how_much_each_user_moves_them(self):
+        rng = np.random.default_rng(8)
+        moved = {name: rng.normal(0, 0.5, 400) for name in ("v2", "v1")}
+        moved = {name: values - values.mean() for name, values in moved.items()}
+        sides = {
+            name: figures({"ndcg@10": np.ones(400)}, {"coverage": moved[name]}, coverage=value)
+            for name, value in (("v2", 0.5), ("v1", 0.2))
+        }
+        (row,) = rows_of_pairs([metric("coverage")], [sides])
+        error = (moved["v2"] - moved["v1"]).std(ddof=1) / 20
+        assert (row.difference, row.high - row.low) == pytest.approx((0.3, 2 * stats.t.ppf(0.975, 399) * error))
+        assert (row.winner, row.users) == ("v2", 400)
+
+    def test_without_that_they_have_a_difference_and_no_interval(self):
         sides = {
             "v2": figures({"ndcg@10": np.ones(3)}, coverage=0.5),
             "v1": figures({"ndcg@10": np.ones(3)}, coverage=0.2),
