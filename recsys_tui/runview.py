@@ -19,12 +19,12 @@ Point = tuple[float, float]
 class Curve(NamedTuple):
     """A line of a plot: what it is called, and points (x, y) in the order of x.
 
-    `right` says that its values are of another kind than those of the others, and belong to the axis at the right.
+    `metric` is what was measured, "" for a loss: figures of one metric have an axis of their own.
     """
 
     name: str
     points: tuple[Point, ...]
-    right: bool = False
+    metric: str = ""
 
 
 @dataclass
@@ -82,14 +82,9 @@ class RunView:
 
     @property
     def curves(self) -> list[Curve]:
-        """The losses by epoch in the order in which they first appeared, then the figures of held-out rows.
-
-        An RMSE stands beside the losses, which are mostly RMSE themselves; what is better when it is higher does not.
-        """
+        """The losses by epoch in the order in which they first appeared, then the figures of held-out rows."""
         losses = [Curve(name, tuple(points)) for name, points in self._losses.items()]
-        return losses + [
-            Curve(f"held-out {name}", tuple(points), right=name != "rmse") for name, points in self._held_out.items()
-        ]
+        return losses + [Curve(f"held-out {name}", tuple(points), name) for name, points in self._held_out.items()]
 
     @property
     def share(self) -> float:
@@ -113,7 +108,11 @@ class RunView:
 def headline(job: "Job", view: RunView, memory: int | None, width: int, *, ascii: bool = False) -> str:  # noqa: A002
     """Return the state of a run in one line: what must be known first; the rest as far as it has room."""
     parts = [f"job {job.id} {job.model}", job.state]
-    parts += _end(job) if job.ended else _progress(job, view, memory, ascii=ascii)
+    if job.ended:
+        parts += _end(job)
+    else:
+        ways = [parts + _progress(job, view, memory, bar, unit, ascii=ascii) for bar, unit in _WAYS]
+        parts = next((way for way in ways if sum(map(len, way)) + 2 * len(way) - 2 <= width), ways[-1])
     line = parts[0]
     for part in parts[1:]:
         if len(line) + 2 + len(part) <= width:
@@ -121,13 +120,26 @@ def headline(job: "Job", view: RunView, memory: int | None, width: int, *, ascii
     return line
 
 
-def _progress(job: "Job", view: RunView, memory: int | None, *, ascii: bool) -> list[str]:  # noqa: A002
+_WAYS = ((10, " ratings/s"), (6, " ratings/s"), (0, " ratings/s"), (0, "/s"))
+"""Cells of the bar and unit of the speed: the roomiest that lets all of the line be seen."""
+
+
+def _progress(
+    job: "Job",
+    view: RunView,
+    memory: int | None,
+    bar: int,
+    unit: str,
+    *,
+    ascii: bool,  # noqa: A002
+) -> list[str]:
     parts = ["stops after this epoch"] if job.cancel_requested else []
     if view.of:
         parts.append(f"epoch {view.number}/{view.of}")
-        parts.append(f"{render.bar(view.share, 1.0, 10, ascii=ascii)} {view.share:4.0%}")
+        drawn = f"{render.bar(view.share, 1.0, bar, ascii=ascii)} " if bar else ""
+        parts.append(f"{drawn}{view.share:4.0%}")
         parts.append(view.stage if view.number == view.of else f"ETA {render.duration(view.remaining)}")
-        parts.append(f"{_short(view.speed)} ratings/s" if view.speed else "")
+        parts.append(f"{_short(view.speed)}{unit}" if view.speed else "")
     else:
         parts.append(view.stage)
     parts.append(render.size(memory) if memory else "")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
@@ -26,7 +26,11 @@ class Activate(ModalScreen[bool]):
     Where it does not, or nothing could be compared, the version's name must be typed: that is no slip of a finger.
     """
 
-    BINDINGS = [Binding("escape,n", "refuse", "No")]  # noqa: RUF012  Textual's
+    BINDINGS = [  # noqa: RUF012  Textual's
+        Binding("escape,n", "refuse", "No"),
+        Binding("down,j", "scroll(3)", "Down", show=False),
+        Binding("up,k", "scroll(-3)", "Up", show=False),
+    ]
 
     def __init__(self, place: Place, version: "ModelVersion", active: "ModelVersion | None") -> None:
         super().__init__()
@@ -44,7 +48,8 @@ class Activate(ModalScreen[bool]):
                 else "Nothing is served yet."
             )
             yield Static(shown(f"{name} {self._version.model_type} would serve everybody. {now}"), id="question")
-            yield Static(shown("compares the two on the ratings held out …", "$text-muted"), id="reasons")
+            with VerticalScroll(id="reasons-scroll", can_focus=False):
+                yield Static(shown("compares the two on the ratings held out …", "$text-muted"), id="reasons")
             yield Static(id="ask", classes="field-error")
             yield Input(id="word", classes="-hidden")
             with Horizontal(classes="buttons"):
@@ -104,6 +109,10 @@ class Activate(ModalScreen[bool]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer by button."""
         self.dismiss(event.button.id == "yes")
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll what the gate says."""
+        self.query_one("#reasons-scroll").scroll_relative(y=lines, animate=False)
 
     def action_refuse(self) -> None:
         """Leave all as it is."""

@@ -166,7 +166,10 @@ class Around(Going):
         if self._dialog_open():
             return
         place = self.place()
-        offers = [Choice(name, text, "", render.safe(text)[:200]) for name, text in place.copies().items()]
+        offers = [
+            Choice(name, text, sentence=render.safe(text[:200]).replace("\\t", "  "))
+            for name, text in place.copies().items()
+        ]
         if show := place.selected().get("show"):
             offers.append(Choice("command", f"recsys-tui {show}", "", f"recsys-tui {show}"))
         if not offers:

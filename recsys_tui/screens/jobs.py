@@ -126,7 +126,9 @@ class Jobs(Filtering):
 
     def _show(self, job: "Job | None", events: list["Event"]) -> None:
         titled(self.query_one("#job-pane"), f"job {job.id} {job.model}, {job.state}" if job else "no job")
-        self.query_one("#job", Static).update(_described(job, events) if job else shown(EMPTY, "$text-muted"))
+        self.query_one("#job", Static).update(
+            _described(job, events, self.query_one("#job").size.width) if job else shown(EMPTY, "$text-muted")
+        )
 
     def _job(self) -> "Job | None":
         row = self.query_one(RowTable).current
@@ -182,7 +184,7 @@ class Jobs(Filtering):
         self.remember("log", pane.display)
 
 
-def _described(job: "Job", events: list["Event"]) -> Content:
+def _described(job: "Job", events: list["Event"], width: int) -> Content:
     asked = {key: value for key, value in job.request.items() if value not in ("", None, {}, 0, False, [])}
     asked |= asked.pop("settings", {})
     process = f", process {job.pid}" if job.pid and not job.ended else ""
@@ -197,7 +199,7 @@ def _described(job: "Job", events: list["Event"]) -> Content:
     if job.hint:
         facts["what to do"] = job.hint
     log = joined(shown(_line(event)) for event in events) if events else shown("nothing was logged", "$text-muted")
-    return joined([facts_lines(facts), heading("log"), log])
+    return joined([facts_lines(facts, width), heading("log"), log])
 
 
 def _line(event: "Event") -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
+from textual.events import Resize
 from textual.widgets import Static
 
 from recsys_tui import render
@@ -73,13 +74,15 @@ class Models(VersionPages):
         self.tell_count("#versions-pane", "versions", len(rows), len(self.state.versions))
         table.renew(rows, cursor=next((k for k, row in enumerate(rows) if row["version"] == at), 0))
 
+    @on(Resize)
     @on(VirtualTable.Highlighted, "#versions")
     def describe(self) -> None:
         """Show what is known of the version under the cursor."""
         version = self.version()
         title = f"{version.name} {version.model_type}, {version.state}" if version else "no version"
         titled(self.query_one("#facts-pane"), title)
-        page = described(version, self.state.active) if version else shown(EMPTY, "$text-muted")
+        width = self.query_one("#facts").size.width
+        page = described(version, self.state.active, width) if version else shown(EMPTY, "$text-muted")
         self.query_one("#facts", Static).update(page)
         self.query_one("#facts-scroll").scroll_home(animate=False)
 

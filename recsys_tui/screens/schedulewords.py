@@ -17,10 +17,11 @@ def scheduled(found: "Overview") -> Content:
     """Return the line under the list of runs: the next training that is scheduled, or why there is none."""
     plan = found.schedule
     if found.next_at is None:
-        return shown("next scheduled  none: the schedule is off", "$text-muted")
+        return shown("next scheduled none: the schedule is off", "$text-muted")
     when = "due now" if found.due else f"{render.when(found.next_at)} UTC"
-    what = f"  {plan.model}" + (f", served if better by {plan.better_by}" if plan.better_by else ", served at once")
-    line = shown(f"next scheduled  {when}", "bold" if found.due else "").append(shown(what))
+    gate = " ".join([*([f"better {plan.better_by}"] if plan.better_by else []), *plan.guards])
+    what = f"  {plan.model}" + (f", gate {gate}" if gate else ", served at once")
+    line = shown(f"next scheduled {when}", "bold" if found.due else "").append(shown(what))
     if found.looked_at is None:
         return line.append("\n").append(shown(NOBODY_CALLS, "$text-muted"))
     if last := found.last:

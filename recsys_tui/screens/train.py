@@ -57,6 +57,7 @@ class Train(Filtering):
         super().__init__()
         self._views: dict[int, RunView] = {}
         self._followed: int | None = None
+        self._cursor_to: int | None = None
         self._memory: int | None = None
         self._logged = (0, 0.0)
 
@@ -98,8 +99,11 @@ class Train(Filtering):
     def show_rows(self) -> None:
         """Show the runs that have all the words, the cursor staying on its own."""
         table = self.query_one("#runs", RowTable)
-        at = table.current["job"] if table.current else self._followed
         rows = self._rows()
+        if any(row["job"] == self._cursor_to for row in rows):
+            at, self._cursor_to = self._cursor_to, None  # a run that was just started
+        else:
+            at = table.current["job"] if table.current else self._followed
         self.tell_count("#runs-pane", "runs", len(rows), len(self.state.jobs))
         table.renew(rows, cursor=next((k for k, row in enumerate(rows) if row["job"] == at), 0))
 
@@ -215,7 +219,7 @@ class Train(Filtering):
 
     def _follow_new(self, job: int | None) -> None:
         if job is not None:
-            self._followed = job
+            self._followed = self._cursor_to = job
             self.ui.tell_started(job)
 
     @on(VirtualTable.Chosen, "#runs")

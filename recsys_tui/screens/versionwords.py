@@ -1,6 +1,8 @@
 """Versions, comparisons and decisions in words and aligned figures."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
@@ -29,6 +31,7 @@ FIRST = (
 )
 
 
+_READABLE = 20  # cells of a value below which it is not wrapped any narrower
 _COUNTS = {"ratings": "ratings", "users": "users", "movies": "items"}
 
 
@@ -73,8 +76,8 @@ def signed(value: float | None, digits: int = 4) -> str:
     return f"{mark}{value:+.{digits}f}"
 
 
-def described(version: "ModelVersion", active: "ModelVersion | None") -> Content:
-    """Return everything about a version that fits beside the list."""
+def described(version: "ModelVersion", active: "ModelVersion | None", width: int = 0) -> Content:
+    """Return everything about a version that fits beside the list, facts wrapped to `width` cells."""
     data = version.training_data
     against = active if active and active.id != version.id else None
     settings = ", ".join(f"{name} {render.plainly(value)}" for name, value in version.hyperparameters.items())
@@ -88,15 +91,19 @@ def described(version: "ModelVersion", active: "ModelVersion | None") -> Content
     if version.label:
         facts["label"] = version.label
     title = f"figures, and difference from {against.name} which is active" if against else "figures with 95% intervals"
-    return joined([facts_lines(facts), heading(title), figures(version, against)])
+    return joined([facts_lines(facts, width), heading(title), figures(version, against)])
 
 
-def facts_lines(facts: Mapping[str, Any]) -> Content:
-    """Return names and values, aligned."""
+def facts_lines(facts: Mapping[str, Any], width: int = 0) -> Content:
+    """Return names and values, aligned; in `width` cells what is long goes on under its value."""
     widest = max(map(len, facts), default=0)
-    return joined(
-        Content.assemble(shown(f"{name:{widest}}  ", "$text-muted"), shown(str(value))) for name, value in facts.items()
-    )
+    room = max(width - widest - 2, _READABLE) if width else sys.maxsize
+    lines = []
+    for name, value in facts.items():
+        first, *rest = wrap(render.safe(str(value)), room) or [""]
+        lines.append(Content.assemble(shown(f"{name:{widest}}  ", "$text-muted"), shown(first)))
+        lines += [shown(" " * (widest + 2) + part) for part in rest]
+    return joined(lines)
 
 
 def compared(found: "Comparison", versions: Sequence["ModelVersion"]) -> Content:

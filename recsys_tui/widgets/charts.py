@@ -66,7 +66,7 @@ class Curves(Widget):
             color, _, mark = STYLES[k % len(STYLES)]
             mark = _ASCII_MARKERS[k % len(_ASCII_MARKERS)] if self.plain else mark
             piece = f"{mark} {render.safe(curve.name)} {render.number(curve.points[-1][1])}"
-            piece += " (right)" if curve.right else ""
+            piece += " (right)" if self._right(curve) else ""
             if line and line.cell_len + 3 + len(piece) > width:
                 break
             line.append("   " if line else "      ")
@@ -93,11 +93,11 @@ class Curves(Widget):
         plot.theme("clear")
         plot.frame(False)
         plot.xaxes(False, False)
-        plot.yaxes(True, any(curve.right for curve in self._curves))
+        plot.yaxes(True, any(map(self._right, self._curves)))
         sides: dict[str, list[Point]] = {"left": [], "right": []}
         for k, curve in enumerate(self._curves):
             color, marker, _ = STYLES[k % len(STYLES)]
-            side = "right" if curve.right else "left"
+            side = "right" if self._right(curve) else "left"
             points = [
                 (x, self._scaled(y, side)) for x, y in curve.points if isfinite(y) and (y > 0 or not self._log(side))
             ]
@@ -109,6 +109,10 @@ class Curves(Widget):
         for side, points in sides.items():
             self._figures(plot, side, [y for _, y in points], height)
         return Text.from_ansi(plot.build().rstrip("\n"), no_wrap=True)
+
+    def _right(self, curve: Curve) -> bool:
+        """Tell whether a curve belongs to the axis at the right: that of the first metric there is."""
+        return bool(curve.metric) and curve.metric == next(one.metric for one in self._curves if one.metric)
 
     def _log(self, side: str) -> bool:
         """Tell whether an axis is logarithmic: that of the losses may be, that of the figures at the right is not."""

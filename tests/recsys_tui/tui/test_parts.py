@@ -48,6 +48,24 @@ class TestRunView:
         assert [c.name for c in view.curves] == ["train", "train, all rows"]
         assert view.number == 1
 
+    def test_held_out_figures_are_curves_of_their_metric_with_gaps_where_epochs_were_passed_over(self):
+        view = RunView()
+        events = [epoch(1, 1, train=1.0), epoch(2, 2, train=0.8), epoch(3, 3, train=0.7)]
+        events[0].data["held_out"] = {"ndcg@10": 0.1}
+        events[1].data["held_out"] = {}
+        events[2].data["held_out"] = {"ndcg@10": 0.3}
+        view.take(events)
+        assert view.curves[1] == ("held-out ndcg@10", ((1, 0.1), (3, 0.3)), "ndcg@10")
+        assert "held-out ndcg@10 0.3000" in view.lines[2][1]
+
+    @pytest.mark.parametrize("model", ["mf", "bayesian-mf"])
+    def test_in_80_columns_speed_forecast_and_memory_are_all_there(self, model):
+        view = RunView()
+        view.take([epoch(1, 140, of=200, train=0.5)])
+        line = headline(job(id=12, model=model), view, 300_000_000, 78)
+        for part in ("epoch 140/200", "70%", "ETA 2m 00s", "1.0k", "/s", "MB"):
+            assert part in line
+
     def test_a_loss_that_is_missing_is_no_point(self):
         view = RunView()
         view.take([epoch(1, 1, train=None), epoch(2, 2, train=0.5)])

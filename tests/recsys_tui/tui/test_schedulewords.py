@@ -12,15 +12,15 @@ LAST = {"state": "refused", "version": "v7", "reason": "ndcg@10 is lower"}
 @pytest.mark.parametrize(
     ("next_at", "due", "looked_at", "last", "wanted"),
     [
-        (None, False, None, {}, ["next scheduled  none: the schedule is off"]),
+        (None, False, None, {}, ["next scheduled none: the schedule is off"]),
         (
             AT,
             False,
             None,
             {},
-            ["next scheduled  2026-05-28 20:26 UTC  active, served if better by ndcg@10", "nothing calls it yet"],
+            ["next scheduled 2026-05-28 20:26 UTC  active, gate ndcg@10:-10% coverage:-10%", "nothing calls it yet"],
         ),
-        (AT, True, AT, {}, ["next scheduled  due now  active, served if better by ndcg@10"]),
+        (AT, True, AT, {}, ["next scheduled due now  active, gate ndcg@10:-10%"]),
         (AT, False, AT, LAST, ["2026-05-28 20:26 UTC", "the last one is refused v7: ndcg@10 is lower"]),
     ],
 )
