@@ -55,7 +55,7 @@ class TestStored:
             await ui.see(f"{before:,}")
             await ui.press("s")
             await ui.see("Add the sample data to")
-            await ui.press("i")
+            await ui.press("n")
             await ui.see("imports")
 
         drive(films, act, screen="data")
