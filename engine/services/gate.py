@@ -128,9 +128,9 @@ def decide(services: "Services", version: ModelVersion, active: ModelVersion | N
     """Compare a version with the active one by all conditions of a gate; nothing is changed or written down.
 
     A version is better where the whole 95 % interval of the paired difference lies on the better side: of versions that
-    are equally good, one in forty passes. A guard holds where the whole interval stays within what may be lost. Versions
-    that were made before it was kept how much each user moves a metric of the whole catalogue have no interval of it:
-    there the figures themselves are taken.
+    are equally good, one in forty passes. A guard holds where the whole interval stays within what may be lost. Of a
+    metric of the whole catalogue, versions that were made before its influences were kept have no interval: there the
+    figures themselves are taken.
     """
     if active is None:
         return Decision(True, "no version was active: there was nothing to compare with")
