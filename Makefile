@@ -39,7 +39,7 @@ faults: venv  ## the full campaigns of killed processes, full disks and damaged 
 
 screenshots: venv  ## draw the pictures of the README, and the recording, from real output
 	$(BIN)/python docs/pictures.py
-	PYTHONPATH=. $(BIN)/python docs/recording.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python docs/recording.py
 
 clean:  ## remove what the targets above made
 	rm -rf .venv .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

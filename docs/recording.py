@@ -4,12 +4,14 @@ Every picture in it is what a pseudo-terminal showed; only the waiting between t
 """
 
 import html
+import os
+import shutil
 import tempfile
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.cli import run
+from tests.cli import SAMPLE, run
 from tests.recsys_tui.tui.pty import Terminal
 
 OUT = Path(__file__).parent / "recording.svg"
@@ -122,9 +124,13 @@ def _kept(text: str) -> str:
 
 def play(show: Recorder) -> None:
     """Import, train, activate, read reasons, rate: from an empty database to a list that has changed."""
-    show.see("sample", 2.0)
-    show.press("s")
-    show.see("density", 2.0)
+    show.see("No ratings yet", 2.0)
+    show.press("i", 0.5)
+    show.press("sample_data", 0.08)
+    show.press("\r")
+    show.see("26,027|25,9", 3.0)
+    show.press("\r")
+    show.see("a cell is", 2.5)
     show.press("1", 1.0)
     show.press("t")
     show.see("recsys-tui train mf --detach", 2.0)
@@ -153,9 +159,10 @@ def play(show: Recorder) -> None:
     for number, title in enumerate(RATED):
         show.press("/")
         show.press(title, 0.0 if number else 0.15)
-        show.see(title, 0.8)
+        show.see(f"> .*{title}", 0.8)
         show.press("\r", 0.5)
-        show.press("\r", 0.8)
+        show.press("\r")
+        show.see("esc leaves", 0.8)
         show.press("5")
         show.see(r"\[5\]", 2.5)
         show.press("\x1b")
@@ -166,7 +173,10 @@ def play(show: Recorder) -> None:
 def main() -> None:
     """Record."""
     with tempfile.TemporaryDirectory() as folder:
-        db = Path(folder) / "films.db"
+        here = Path(folder) / "films"
+        shutil.copytree(SAMPLE, here / SAMPLE.name)
+        os.chdir(here)  # the name of the folder is on the screen
+        db = here / "films.db"
         run(db, "init")
         terminal = Terminal(db, "tui", "--screen", "data", "--theme", "textual-dark", size=(COLUMNS, ROWS))
         show = Recorder(terminal)

@@ -144,11 +144,14 @@ class Data(ImportsPlace):
     def _count(self) -> None:
         """Count everything, unless that is being done, or was done so short a time ago that the machine needs rest."""
         revision, began, took = self._counted
-        due = time.monotonic() - began > max(_LEAST_SECONDS, 5 * took) or self.stock is None
+        rested = time.monotonic() - began > max(_LEAST_SECONDS, 5 * took)
+        due = rested or self.stock is None or not self.stock.ratings
         if self._counting or revision == self.state.revision or not due:
             return
         self._counting, self._counted = True, (self.state.revision, time.monotonic(), took)
         self.query_one("#counts").border_subtitle = "counting…"
+        if self.when is not None and not self.when.days:
+            self.when = None  # "no rating has a time" is said of the new ratings only once it is known
         self.ask("stock", stock.stock, self._stock, self._not_counted)
         self.ask("when", stock.when, self._when)
 

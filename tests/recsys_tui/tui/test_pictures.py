@@ -12,7 +12,7 @@ from recsys_tui.widgets.person import WhyPane
 from store.database import Database
 from store.migrations import migrate
 from tests.recsys_tui.tui.driving import drive
-from tests.recsys_tui.tui.test_snapshots import AT, SIZES, matches
+from tests.recsys_tui.tui.test_snapshots import AT, every_look, matches
 
 TITLES = (
     "[REC] (2007)",
@@ -54,6 +54,12 @@ def shelf(tmp_path_factory):
     return database.path
 
 
+@pytest.fixture(autouse=True)
+def afresh(shelf):
+    """Begin each test without what the one before has chosen."""
+    shelf.with_name("ui.json").unlink(missing_ok=True)
+
+
 def made(**changes):
     """A list of six by v1."""
     lines = [
@@ -93,8 +99,7 @@ WHY = SimpleNamespace(
 )
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_users(shelf, size):
+def test_users(shelf):
     async def act(ui):
         await ui.see("users · 40", "u0001")
         await ui.until(lambda: ui.place.query_one("ProfilePane").found is not None)
@@ -102,13 +107,12 @@ def test_users(shelf, size):
         ui.place.query_one(WhyPane).show(WHY, ENDS)
         await ui.press("enter")
         await ui.pilot.pause(0.3)
-        matches(f"users-{size}", ui.text)
+        await every_look(ui, "users")
 
-    drive(shelf, act, screen="users", size=SIZES[size], theme="textual-dark")
+    drive(shelf, act, screen="users", theme="textual-dark")
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_rate(shelf, size):
+def test_rate(shelf):
     async def act(ui):
         await ui.press("c")
         await ui.type("u0003")
@@ -123,22 +127,21 @@ def test_rate(shelf, size):
         ui.place.query_one(WhyPane).show(WHY, ENDS)
         await ui.press("enter")
         await ui.see("esc leaves")
-        matches(f"rate-{size}", ui.text)
+        await every_look(ui, "rate")
 
-    drive(shelf, act, screen="rate", size=SIZES[size], theme="textual-dark")
+    drive(shelf, act, screen="rate", theme="textual-dark")
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_data(shelf, size):
+def test_data(shelf):
     async def act(ui):
         await ui.see("density", "a cell is", "imports", seconds=60)
         await ui.press("j", "enter")
         await ui.see("rating is not a number")
         await ui.press("escape")
         await ui.pilot.pause(0.3)
-        matches(f"data-{size}", ui.text)
+        await every_look(ui, "data")
 
-    drive(shelf, act, screen="data", size=SIZES[size], theme="textual-dark")
+    drive(shelf, act, screen="data", theme="textual-dark")
 
 
 def test_the_dialog_of_an_import(shelf):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.color import ColorType
 
 from engine.services.timetable import Schedule, set_schedule
 from store.artifacts import Bundle
@@ -90,13 +91,39 @@ def matches(name: str, text: str) -> None:
     assert text == file.read_text(encoding="utf-8"), f"{name} looks different: see the docstring of this file"
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("place", ["train", "models", "jobs"])
-def test_places(frozen, tmp_path, place, size):
-    async def script(ui):
-        matches(f"{place}-{size}", ui.text)
+def styled(ui) -> str:
+    """Return the screen with the style of each run of text; colours may only be those of the terminal."""
+    lines = []
+    for strip in ui.app.screen._compositor.render_strips():
+        runs: list[tuple[str, str]] = []
+        for text, style, _ in strip:
+            colors = {color for color in (style.color, style.bgcolor) if color is not None}
+            assert not [color for color in colors if color.type in {ColorType.TRUECOLOR, ColorType.EIGHT_BIT}], text
+            name = str(style)
+            if runs and runs[-1][0] == name:
+                runs[-1] = (name, runs[-1][1] + text)
+            else:
+                runs.append((name, text))
+        lines.append("".join(f"{{{name}}}{text}" for name, text in runs))
+    return "\n".join(lines) + "\n"
 
-    drive(frozen, script, size=SIZES[size], screen=place, kept=tmp_path / "ui.json", theme="textual-dark")
+
+async def every_look(ui, place: str) -> None:
+    """Compare a place in each size, then in the colours of a terminal of sixteen, all of them one after the other."""
+    for name, (columns, rows) in {**SIZES, "ansi": SIZES["80x24"]}.items():
+        if name == "ansi":
+            ui.app.theme = "ansi-dark"
+        await ui.pilot.resize_terminal(columns, rows)
+        await ui.pilot.pause(0.3)
+        matches(f"{place}-{name}", styled(ui) if name == "ansi" else ui.text)
+
+
+@pytest.mark.parametrize("place", ["train", "models", "jobs"])
+def test_places(frozen, tmp_path, place):
+    async def script(ui):
+        await every_look(ui, place)
+
+    drive(frozen, script, screen=place, kept=tmp_path / "ui.json", theme="textual-dark")
 
 
 @pytest.mark.parametrize("place", ["train", "models", "jobs"])
