@@ -78,7 +78,8 @@ def _database(database: Database) -> Iterator[Check]:
     hint = "restore a backup: recsys-tui restore FOLDER"
     detail = f"{database.path}: {found.verdict}, schema {found.schema} of {SCHEMA_VERSION}"
     yield Check("database", found.verdict == "ok", detail, hint)
-    why = "" if wal_is_safe() else " (its WAL-reset bug is avoided by the rollback journal)"
+    avoided = {"wal": "no checkpoint while anybody writes"}.get(found.journal_mode, "the rollback journal")
+    why = "" if wal_is_safe() else f" (its WAL-reset bug is avoided by {avoided})"
     yield Check("sqlite", True, f"{found.sqlite_version}, journal mode {found.journal_mode}{why}")
     yield Check("privacy", not found.mode & 0o077, f"mode {found.mode:04o}", f"chmod 600 {database.path}")
     yield _versions(Registry(database))

@@ -11,13 +11,16 @@ from typing import Any
 
 from store import errors
 from store.gate import gate_of
+from store.wal import checkpoint
 
 APPLICATION_ID = 0x52435355  # "RCSU", written to the header so that a stranger's file is recognised
 BUSY_SECONDS = 10.0
 CACHE_KIB = 65_536
+LOG_ROWS = 16_384  # changed by a connection before it brings what the write-ahead log holds into the database
 
 Connection = sqlite3.Connection  # for annotations: no other module imports sqlite3
 
+_JOURNAL = {True: "PRAGMA journal_mode = WAL", False: "PRAGMA journal_mode = DELETE"}  # by `wal_is_safe()`
 _RESTORE = "restore a backup: `recsys-tui restore FOLDER`; the damaged file is left as it is"
 _MESSAGES: tuple[tuple[str, type[errors.StoreError], str], ...] = (
     ("locked", errors.Busy, "another process is writing; try again, or pass --wait 10m"),
@@ -89,6 +92,7 @@ class _Held:
 
     def __init__(self, connection: sqlite3.Connection, generation: int) -> None:
         self.connection, self.generation = connection, generation
+        self.brought_in = -LOG_ROWS  # rows it had changed at its last checkpoint; the log may be long from before
 
     def close(self) -> None:
         self.connection.close()
@@ -169,6 +173,17 @@ class Database:
                     if undo.startswith("ROLLBACK TO"):
                         connection.execute(commit)
                 raise
+            if commit == "COMMIT":
+                self._bound_log()
+
+    def _bound_log(self) -> None:
+        """Make a checkpoint after so many changes by this thread; one that fails is made up for by a later one."""
+        held: _Held = self._local.held
+        changed = held.connection.total_changes
+        if changed - held.brought_in >= LOG_ROWS and not wal_is_safe():
+            held.brought_in = changed
+            with suppress(errors.StoreError):
+                checkpoint(self)
 
     @contextmanager
     def bulk(self) -> Iterator[Any]:
@@ -194,6 +209,9 @@ class Database:
                 for pragma in self._pragmas():
                     cursor.execute(pragma)
                     cursor.fetchall()
+                with suppress(AdbcError):  # others use the write-ahead log just now
+                    cursor.execute(_JOURNAL[wal_is_safe()])
+                    cursor.fetchall()
                 yield cursor
         except AdbcError as error:
             raise translate(error, self.path) from error
@@ -218,6 +236,8 @@ class Database:
             held = _Held(self._connect(), self._gate.generation)
             for pragma in self._pragmas():
                 held.connection.execute(pragma)
+            with suppress(sqlite3.OperationalError):  # others use the write-ahead log just now
+                held.connection.execute(_JOURNAL[wal_is_safe()])
             self._gate.add(held)
             self._local.held = held
         return held.connection
@@ -256,11 +276,13 @@ class Database:
             )
 
     def _pragmas(self) -> list[str]:
-        """Settings of each connection. A version with the WAL-reset bug gets the rollback journal (RELIABILITY R9)."""
-        mode = "WAL" if wal_is_safe() else "DELETE"
+        """Settings of each connection, besides the journal.
+
+        A version with the WAL-reset bug gets the rollback journal, and no checkpoint by itself (RELIABILITY R9).
+        """
         return [
             f"PRAGMA busy_timeout = {int(self._busy_seconds * 1000)}",
-            f"PRAGMA journal_mode = {mode}",
+            f"PRAGMA wal_autocheckpoint = {1_000 if wal_is_safe() else 0}",
             "PRAGMA synchronous = FULL",
             "PRAGMA foreign_keys = ON",
             f"PRAGMA cache_size = -{int(self._cache_kib)}",

@@ -17,7 +17,6 @@ FORBIDDEN_CALLS = {
 FORBIDDEN_FLAGS = {("allow_pickle", True), ("shell", True), ("weights_only", False)}
 
 PIECES_OF_SQL = {
-    ("store/database.py", "mode"): "WAL or DELETE",
     ("store/loading/ids.py", "self._table"): "users or items, by its type",
     ("store/loading/ids.py", "column"): "from the table of columns",
     ("store/bulk.py", "table"): "two names in the line below",
