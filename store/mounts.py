@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-_LOCAL = frozenset("bcachefs btrfs ext2 ext3 ext4 f2fs jfs overlay tmpfs xfs zfs".split())
+_LOCAL = frozenset(["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "tmpfs", "xfs", "zfs"])
 _MOUNTS = Path("/proc/self/mountinfo")
 
 

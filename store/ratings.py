@@ -3,7 +3,7 @@
 Light: on the way of every recommendation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from store.database import CACHE_KIB, Database
@@ -33,7 +33,10 @@ __all__ = [
     "scale",
     "stats",
     "timed_pairs",
+    "timed_rows",
 ]
+
+_CHUNK = 500  # bound variables in one statement
 
 
 class Rating(NamedTuple):
@@ -72,6 +75,19 @@ def timed_pairs(database: Database, user_id: int) -> list[tuple[int, float, int 
     """Return (dense item id, rating, time) of a user by dense id, in the order of `history`: what a fold-in needs."""
     with database.read() as db:
         return db.execute("SELECT item, rating, at FROM ratings WHERE user = ? ORDER BY item", (user_id,)).fetchall()
+
+
+def timed_rows(database: Database, users: Sequence[int]) -> list[tuple[int, int, float, int | None]]:
+    """Return (dense user, dense item, rating, time) of many users, by dense user and then as `timed_pairs` does."""
+    found: list[tuple[int, int, float, int | None]] = []
+    ordered = sorted(users)
+    with database.read() as db:
+        for start in range(0, len(ordered), _CHUNK):
+            some = ordered[start : start + _CHUNK]
+            marks = ",".join("?" * len(some))
+            query = f"SELECT user, item, rating, at FROM ratings WHERE user IN ({marks}) ORDER BY user, item"
+            found += db.execute(query, some).fetchall()
+    return found
 
 
 def all_rows(database: Database, *, page: int = 10_000) -> Iterator[Entry]:

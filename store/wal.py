@@ -1,4 +1,4 @@
-"""The write-ahead log where SQLite has the WAL-reset bug: only while ratings come in a stream, and never left to itself.
+"""The write-ahead log where SQLite has the WAL-reset bug: only while ratings come in a stream, and well guarded.
 
 A commit through the rollback journal flushes the disk four times, one through the log once. The bug needs a checkpoint
 and a commit of another connection in the same moment (sqlite.org/wal.html, section 11); so no connection makes
@@ -20,7 +20,9 @@ def hasten(database: "Database") -> bool:
     if not is_local(database.path):
         return False
     with suppress(errors.StoreError), database.read() as db:
-        return bool(db.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal")
+        mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        db.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # having read from it keeps others from going back
+        return bool(mode == "wal")
     return False
 
 

@@ -149,6 +149,7 @@ class _Writer:
         self._now = int(now)
         self._scale = read_scale(db)
         self._values: set[float] = set()
+        self._on_scale: set[float] = set()  # checked before: there are few values, and many ratings
         self._revision: int = db.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0]
         self._next = self._revision + 1
         self.touched: dict[str, int] = {}
@@ -217,10 +218,12 @@ class _Writer:
         return -1 if user_id is None else user_id, item_id, previous
 
     def _check(self, user: str, value: float, entry: Entry) -> None:
-        try:
-            (self._scale or Acceptance(DEFAULT_SCALE, stated=False)).check(value)
-        except errors.DataRefused as refusal:
-            raise errors.DataRefused(f"{_where(entry)}{refusal}", hint=refusal.hint) from None
+        if value not in self._on_scale:
+            try:
+                (self._scale or Acceptance(DEFAULT_SCALE, stated=False)).check(value)
+            except errors.DataRefused as refusal:
+                raise errors.DataRefused(f"{_where(entry)}{refusal}", hint=refusal.hint) from None
+            self._on_scale.add(value)
         if not user or len(user.encode()) > _LONGEST_USER or "\0" in user:
             hint = "pass the id as it stands in your own data"
             raise errors.DataRefused(f"{_where(entry)}a user id has 1 to 512 bytes", hint=hint)

@@ -20,21 +20,25 @@ def contributions_by_removal(
     items: NDArray[np.integer[Any]],
     ratings: NDArray[np.floating[Any]],
     targets: NDArray[np.integer[Any]],
+    most: int = MOST,
 ) -> list[Contributions]:
-    """Return, for each of the items `targets`, what its score loses without each of up to `MOST` ratings.
+    """Return, for each of the items `targets`, what its score loses without each of up to `most` ratings.
+
+    A rating that is left out for several items is left out once.
 
     Args:
         model: folds in (`FoldsIn`).
         items: (k,), the history, dense indices.
         ratings: (k,), its ratings.
         targets: (m,), dense indices.
+        most: ratings that are left out for an item.
     """
     from threadpoolctl import threadpool_limits
 
     assert isinstance(model, FoldsIn)  # noqa: S101
     baselines = model.scores(model.cold_vector(), targets)
     scores = model.scores(model.fold_in(items, ratings), targets).astype(np.float64) if len(items) else baselines
-    tried = np.argsort(-cosines(model, items, targets), axis=0, kind="stable")[:MOST]  # (≤ MOST, m), places
+    tried = np.argsort(-cosines(model, items, targets), axis=0, kind="stable")[:most]  # (≤ most, m), places
     without = np.empty((len(items), len(targets)))
     with threadpool_limits(1, user_api="blas"):  # for matrices as small as these a second thread only waits
         for place in np.unique(tried):

@@ -1,7 +1,7 @@
 """Bringing the vectors of users up to date with their ratings: reading in the writer's transaction, sums after it."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,8 +66,8 @@ class Folding:
         snapshot = self._snapshot
         if snapshot is None or not snapshot.version.id or not isinstance(snapshot.model, FoldsIn):
             return list
-        histories = [history(self._database, snapshot, user, user_id) for user, user_id in touched.items()]
-        return lambda: self._fold(snapshot, histories, revision)
+        found = histories(self._database, snapshot, touched)
+        return lambda: self._fold(snapshot, found, revision)
 
     def _fold(self, snapshot: Snapshot, histories: Iterable[History], revision: int) -> list[Kept]:
         vectors = []
@@ -80,11 +80,20 @@ class Folding:
         return vectors
 
 
-def history(database: Database, snapshot: Snapshot, user: str, user_id: int) -> History:
-    """Read all ratings of a user that a version can use."""
-    _, positions, values = located(database, snapshot, user_id)
-    known = positions >= 0
-    return History(user, user_id, positions[known], values[known])
+def histories(database: Database, snapshot: Snapshot, users: Mapping[str, int]) -> list[History]:
+    """Read all ratings of users, by text and dense id, that a version can use, in the order of `located`."""
+    rows = ratings.timed_rows(database, list(users.values()))
+    owners, items, given, times = zip(*rows, strict=True) if rows else ((), (), (), ())
+    owner, at = np.array(owners, np.int64), np.array([NO_TIME if time is None else time for time in times], np.int64)
+    positions, values = _positions(database, snapshot, items), np.array(given, np.float32)
+    order = np.lexsort((positions, at, owner))
+    order = order[positions[order] >= 0]
+    owner, positions, values = owner[order], positions[order], values[order]
+    begin, end = (np.searchsorted(owner, list(users.values()), side) for side in ("left", "right"))
+    return [
+        History(user, user_id, positions[first:last], values[first:last])
+        for (user, user_id), first, last in zip(users.items(), begin.tolist(), end.tolist(), strict=True)
+    ]
 
 
 def located(
@@ -95,13 +104,23 @@ def located(
     They are in the order that fold-in takes them in: oldest first, those without a time before all others.
     """
     rows = ratings.timed_pairs(database, user_id)
-    known = snapshot.positions
-    for item, text in item_texts(database, [item for item, _, _ in rows if item not in known]):
-        snapshot.position(item, text)
-    found = [(NO_TIME if at is None else at, known.get(item, -1), item, rating) for item, rating, at in rows]
+    known = _positions(database, snapshot, [item for item, _, _ in rows]).tolist()
+    found = [
+        (NO_TIME if at is None else at, position, item, rating)
+        for (item, rating, at), position in zip(rows, known, strict=True)
+    ]
     found.sort()
     positions = np.array([position for _, position, _, _ in found], np.int64)
     return [item for _, _, item, _ in found], positions, np.array([rating for *_, rating in found], np.float32)
+
+
+def _positions(database: Database, snapshot: Snapshot, items: Sequence[int]) -> NDArray[np.int64]:
+    """Return the indices in a version of items by dense id, -1 for what it lacks."""
+    known = snapshot.positions
+    if unmet := {item for item in items if item not in known}:
+        for item, text in item_texts(database, list(unmet)):
+            snapshot.position(item, text)
+    return np.array([known.get(item, -1) for item in items], np.int64)
 
 
 def folded(snapshot: Snapshot, one: History) -> NDArray[np.float32]:

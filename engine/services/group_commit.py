@@ -1,9 +1,10 @@
 """Ratings of many threads in few transactions: a writer thread commits whatever has come in while it wrote before.
 
 Every caller waits until its rating is on the disk. A transaction ends with fsync of journal, database and folder
-(`synchronous = FULL`), which takes the same time for one rating as for a hundred: sixteen clients share it. While the
-disk works, a second thread folds the users of the group in; their vectors go to the disk with the next group, or by
-themselves where none comes. Both threads start with the first rating and end when nothing has come for a while.
+(`synchronous = FULL`), which takes the same time for one rating as for a hundred: sixteen clients share it. In a stream
+of groups it is one fsync, of the write-ahead log (see `store/wal.py`). While the disk works, a second thread folds the
+users of the group in; their vectors go to the disk with the next group, or by themselves where none comes. Both threads
+start with the first rating and end when nothing has come for a while.
 """
 
 import logging
@@ -17,6 +18,7 @@ from engine.resources import thread_limit
 from store import errors, vectors
 from store.database import Database
 from store.vectors import Kept
+from store.wal import hasten, settle
 from store.writes import Entry, Outcome, Put, explained, store_requests
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,7 @@ MOST_WAITING = 1_024  # requests; who comes later waits for room
 _GATHER_SECONDS = 0.0005  # for those who were answered together and will ask again together
 _VECTORS_SECONDS = 0.005  # after which vectors go to the disk by themselves
 _IDLE_SECONDS = 1.0
+_STREAM = 32  # groups without a pause: fewer are not worth another journal
 
 
 class Folds(Protocol):
@@ -127,8 +130,7 @@ class GroupCommit:
     def _work(self) -> None:
         try:
             with thread_limit(1), ThreadPoolExecutor(1, "fold-in") as folding:  # BLAS threads would wait for each other
-                while self._next():
-                    self._write_group(folding)
+                self._write_groups(folding)
         except BaseException as error:
             log.exception("the writer of ratings ended; the next rating starts another")
             with self._arrived:
@@ -138,6 +140,17 @@ class GroupCommit:
                 self._quiet.notify_all()
             for request in left:
                 request.answer(error)
+
+    def _write_groups(self, folding: ThreadPoolExecutor) -> None:
+        """Write until nothing comes; a stream of groups commits by the write-ahead log, and the end of it goes back."""
+        written, hastened = 0, False
+        while self._next():
+            self._write_group(folding)
+            written += 1
+            if written % _STREAM == 0:
+                hastened = hasten(self._database)
+        if hastened:
+            settle(self._database)
 
     def _write_group(self, folding: ThreadPoolExecutor) -> None:
         with self._arrived:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.models.base import FoldsIn
-from engine.services.folding import Folding, folded, history
+from engine.services.folding import Folding, folded, histories
 from engine.services.group_commit import GroupCommit
 from engine.services.items import MOST_WAITING, ItemQueue, as_trained, refit
 from store import catalog, vectors
@@ -117,7 +117,8 @@ class RealtimeLearner:
             key = catalog.user_key(self._database, user)
             if key is None:
                 return False
-            vector = folded(snapshot, history(self._database, snapshot, user, key[0]))
+            [history] = histories(self._database, snapshot, {user: key[0]})
+            vector = folded(snapshot, history)
             vectors.put(self._database, snapshot.version.id, key[0], key[1], vector)
         return True
 

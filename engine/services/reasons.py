@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.models.base import Contributions, Explains, FoldsIn
-from engine.models.removal import contributions_by_removal, cosines
+from engine.models.removal import MOST, contributions_by_removal, cosines
 from engine.services.crowds import Agreement, Crowds
 from engine.services.ladder import View
 from store import catalog, evidence
@@ -22,6 +22,7 @@ LEAST_CROWD = 5
 """Smaller groups of similar users are not reported: a count of one or two could point at a person."""
 
 _MOVIES = 3  # similar rated items in a reason
+_LEFT_OUT = 3  # ratings for each item of a list, by models that only say what a score is without them
 _GENRES = 200_000  # items whose genres are remembered; about 300 bytes each
 _ALIKE = 1e-9  # a mean of equal ratings may come out above them
 
@@ -63,8 +64,11 @@ class Reasons:
         items = [target.item.id for target in targets]
         shares = self._genre_shares(history, items) if history else [None] * len(items)
         found = []
-        for target, alike, share in zip(targets, movies, shares, strict=True):
-            reasons: list[dict[str, Any]] = [{"type": "similar_movies", "movies": alike}] if alike else []
+        for target, part, alike, share in zip(targets, parts, movies, shares, strict=True):
+            reasons: list[dict[str, Any]] = []
+            if alike:
+                method = part.method if part is not None and len(part.items) else "likeness"
+                reasons.append({"type": "similar_movies", "movies": alike, "method": method})
             if share:
                 reasons.append({"type": "genre_match", "genres": list(target.item.genres), "match_score": share})
             if target.item.item in crowds:
@@ -168,14 +172,15 @@ class Reasons:
 def contributions(view: View, positions: NDArray[np.integer[Any]]) -> list[Contributions | None]:
     """Take the scores of items (m,) apart: exactly where the model can, else by removal, else not at all.
 
-    Removal folds a history in once for each of its ratings, which is too long to wait for a whole list: only a single
-    item is explained so, and in a list its similar movies are those most alike.
+    Removal folds a history in once for each rating that is left out. In a list those are the few most alike to each of
+    its items, which are much the same for all of them; a single item is explained by many more.
     """
     if isinstance(view.model, Explains):
         with _libraries().limit(limits=1, user_api="blas"):  # matrices this small gain nothing by a second thread
             return list(view.model.contributions(view.items, view.ratings, positions))
-    if isinstance(view.model, FoldsIn) and len(positions) == 1:
-        return list(contributions_by_removal(view.model, view.items, view.ratings, positions))
+    if isinstance(view.model, FoldsIn):
+        most = MOST if len(positions) == 1 else _LEFT_OUT
+        return list(contributions_by_removal(view.model, view.items, view.ratings, positions, most))
     return [None] * len(positions)
 
 

@@ -85,12 +85,14 @@ def store_first(database: Database, first: First, rows: Iterable[Rows], tell: Ca
 
 def _suits(db: Connection, first: First) -> bool:
     """Tell whether there is nothing to merge with, and whether all rows can have cells of one size."""
+    occupied = db.execute("SELECT EXISTS (SELECT 1 FROM ratings)").fetchone()[
+        0
+    ]  # first: only reading shows the journal
     settings = [
         db.execute("PRAGMA main.journal_mode").fetchone()[0],
         db.execute("PRAGMA main.auto_vacuum").fetchone()[0],
     ]
     size = db.execute("PRAGMA main.page_count").fetchone()[0] * db.execute("PRAGMA main.page_size").fetchone()[0]
-    occupied = db.execute("SELECT EXISTS (SELECT 1 FROM ratings)").fetchone()[0]
     timed = {moment != NO_TIME for moment in (first.facts.first_at, first.facts.last_at)}
     return settings == ["delete", 0] and size <= _LARGEST and not occupied and len(timed) == 1
 

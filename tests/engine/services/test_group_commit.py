@@ -189,6 +189,29 @@ def test_a_vector_that_fails_is_counted_and_logged_and_the_rating_stays(services
     assert "u2" in vectors_of(services)
 
 
+def test_a_stream_of_ratings_has_the_log_and_a_pause_gives_it_up(services, monkeypatch):
+    monkeypatch.setattr("engine.services.group_commit._STREAM", 4)
+    monkeypatch.setattr("engine.services.group_commit._IDLE_SECONDS", 0.3)
+
+    def mode():
+        with services.database.read() as db:
+            db.execute("SELECT count(*) FROM users").fetchone()  # a connection learns of the journal by reading
+            return db.execute("PRAGMA journal_mode").fetchone()[0]
+
+    if mode() == "wal":
+        pytest.skip("this SQLite has the log all the time")
+    services.realtime.record("u1", "i1", 4.5)
+    modes = [mode()]
+    for value in range(2, 10):
+        services.realtime.record("u1", "i1", value / 2)
+    modes.append(mode())
+    deadline = time.monotonic() + 20
+    while mode() == "wal" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [*modes, mode()] == ["delete", "wal", "delete"]
+    assert ratings.get(services.database, "u1", "i1").rating == 4.5
+
+
 def test_a_version_deleted_under_its_vectors_costs_no_rating(services):
     services.realtime.record("u1", "i1", 4.5)
     services.registry.activate(2, who="test")
