@@ -31,6 +31,7 @@ FIRST = (
 )
 
 
+_MEANT = {"seconds": "took", "peak_memory": "peak memory"}
 _READABLE = 20  # cells of a value below which it is not wrapped any narrower
 _COUNTS = {"ratings": "ratings", "users": "users", "movies": "items"}
 
@@ -180,7 +181,7 @@ def lineage(found: Mapping[str, Any]) -> Content:
     for name in ("ancestors", "children", "members", "member_of"):
         if found.get(name):
             facts[name.replace("_", " ")] = ", ".join(map(str, found[name]))
-    facts |= {key: _plain(value) for key, value in found["lineage"].items()}
+    facts |= {_MEANT.get(key, key): _figured(key, value) for key, value in found["lineage"].items()}
     if found["request"]:
         asked = {key: value for key, value in found["request"].items() if value not in ("", None, {}, 0, False, [])}
         facts["asked for"] = _plain(asked)
@@ -190,6 +191,13 @@ def lineage(found: Mapping[str, Any]) -> Content:
     )
     changes = joined(shown(f"{render.when(c['at'])}  {c['action']}  {c['who']}  {c['why']}") for c in found["changes"])
     return joined([facts_lines(facts), heading("files"), files, heading("what became of it"), changes])
+
+
+def _figured(key: str, value: Any) -> str:
+    """Return a fact of a lineage, in units where it has some."""
+    if key == "seconds":
+        return render.duration(value)
+    return render.size(value) if key == "peak_memory" else _plain(value)
 
 
 def changed_lists(found: Mapping[str, Any]) -> Content:

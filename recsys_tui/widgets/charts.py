@@ -16,15 +16,16 @@ STYLES = (
     ("blue", "braille", "⠶"),
     ("green", "dot", "•"),
     ("magenta", "x", "×"),
-    ("orange", "fhd", "▞"),
+    ("orange", "+", "+"),
     ("red", "o", "o"),
     ("cyan", "*", "*"),
     ("white", "#", "#"),
     ("blue", "@", "@"),
 )
 """Colour, marker of plotext and what stands for it in the legend: no curve is told from another by colour alone."""
-_ASCII_MARKERS = "*+xo#%=@"
+_ASCII_MARKERS = "*.x+o%#@"
 _LEAST_HEIGHT = 4
+_LEGEND_SHARE = 8  # lines of the pane for each line of the legend
 
 
 class Curves(Widget):
@@ -52,26 +53,31 @@ class Curves(Widget):
         width, height = self.size
         if not self._curves:
             return shown(self._empty, "$text-muted")
-        legend = self._legend(width)
         if self.sparse or height < _LEAST_HEIGHT or width < 20:
             return self._lines(width)
-        plot = self._plot(width, height - 1)
-        plot.append("\n")
-        plot.append_text(legend)
+        legend = self._legend(width, max(1, height // _LEGEND_SHARE))
+        plot = self._plot(width, height - len(legend))
+        for line in legend:
+            plot.append("\n")
+            plot.append_text(line)
         return plot
 
-    def _legend(self, width: int) -> Text:
-        line = Text(no_wrap=True, overflow="ellipsis")
+    def _legend(self, width: int, most: int) -> list[Text]:
+        """Return the mark, the name and the latest value of each curve, in so many lines at most."""
+        lines = [Text("      ", no_wrap=True)]
         for k, curve in enumerate(self._curves):
             color, _, mark = STYLES[k % len(STYLES)]
             mark = _ASCII_MARKERS[k % len(_ASCII_MARKERS)] if self.plain else mark
             piece = f"{mark} {render.safe(curve.name)} {render.number(curve.points[-1][1])}"
             piece += " (right)" if self._right(curve) else ""
-            if line and line.cell_len + 3 + len(piece) > width:
-                break
-            line.append("   " if line else "      ")
-            line.append(piece, style=_rich(color))
-        return line
+            if lines[-1].cell_len + 3 + len(piece) > width:
+                if len(lines) == most:
+                    lines[-1].append(f"   +{len(self._curves) - k}"[: max(width - lines[-1].cell_len, 0)])
+                    break
+                lines.append(Text("      ", no_wrap=True))
+            lines[-1].append("   " if lines[-1].plain.strip() else "")
+            lines[-1].append(piece, style=_rich(color))
+        return lines
 
     def _lines(self, width: int) -> Content:
         """One line a curve: its name, a sparkline, first and last value."""

@@ -11,6 +11,9 @@ import time
 
 import pytest
 
+from recsys_tui.trainform import settings_of
+from store.database import Database
+from store.journal import Journal
 from tests.cli import environment, run
 from tests.hostile import harmful
 
@@ -238,6 +241,34 @@ def test_leaving_while_a_training_runs_says_that_it_goes_on(terminal, films):
         assert job["state"] == "running"
     finally:
         run(films, "jobs", "cancel", "4")
+
+
+def test_a_training_of_the_ui_survives_its_terminal_and_is_found_again(terminal, films):
+    one = terminal(films, "tui", "--screen", "train")
+    one.wait_for("job 3 mf  done")
+    one.press("t")
+    one.wait_for("Settings of")
+    place = [option.name for option in settings_of("mf")].index("epochs") + 1
+    for key in ("\t" * place, "\x1b[F", "000"):
+        one.press(key)
+        one.read(0.3)
+    one.wait_for("train mf --set epochs=10000")
+    one.press("\r")
+    one.wait_for("job 4 mf  running")
+    one.cut()
+    try:
+        again = terminal(films, "tui", "--screen", "train")
+        again.wait_for("job 4 mf  running  epoch")
+        again.press("x")
+        again.wait_for(r"Stop job 4 \(mf\)\?")
+        again.press("y")
+        again.wait_for("× cancelled")
+        again.press("q")
+        assert again.end() == 0
+    finally:
+        for job in Journal(Database(films)).recent():
+            if not job.ended:
+                run(films, "jobs", "cancel", str(job.id))
 
 
 def test_tty_reset_restores(films, terminal):
