@@ -11,6 +11,7 @@ from engine.data import Interactions
 from engine.errors import EngineError, TrainingFailed
 from engine.models import model_class
 from engine.resources import available_memory
+from engine.services.auto_plan import Plan, Spent, shortest_fit
 from engine.services.request import Progress, TrainingRequest
 from store import catalog, ratings
 from store.errors import StoreError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _EXPLICIT = ("popularity", "mf", "ease", "next", "ials", "bayesian-mf", "ncf")  # the quick ones first
 _IMPLICIT = ("popularity", "ease", "next", "ials", "ncf")
-_SINGLES = 0.35  # share of the time for the candidates; the ensemble trains each once more
 _PRIMARY, _SECOND = "ndcg@10", "rmse"
 _ROOM = 0.9  # of the free memory
 
@@ -50,39 +50,39 @@ def run_auto(
         TrainingFailed: no candidate could be trained.
         DataTooSmall: fewer than 100 ratings.
     """
-    began, made = time.monotonic(), []
-    data = services.training.load_data()
+    plan, data = Plan(request.time_limit, 2 if request.full else 1), services.training.load_data()
+    sizes = (int(np.count_nonzero(data.user_counts)), int(np.count_nonzero(data.item_counts)), len(data))
     names = list(_suited(services, request, data))
     for place, (name, settings, reason) in enumerate(names):
-        left = _left(request, began, len(names) - place)
-        if reason or left < 0:
-            yield _candidate(name, reason=reason or "no time was left for it")
+        forecast = shortest_fit(name, *sizes)
+        seconds, none_left = plan.share(len(names) - place, forecast)
+        if reason or none_left:
+            yield _candidate(name, reason=reason or none_left)
             continue
-        yield Progress("stage", {"stage": name})
-        one = replace(request, model=name, settings=settings, time_limit=left, activate=False, better_by="", guards=[])
-        version, failure = yield from _made(services, one, job)
+        one = _request(request, name, settings, seconds)
+        version, failure, spent = yield from _made(services, one, job, plan.fits)
         yield _candidate(name, version, failure)
-        made += [version] if version else []
+        plan.add(spent, forecast)
+    made = [one.version for one in plan.spent if one.version is not None]
     if not made:
         raise TrainingFailed("no model could be trained", hint="`recsys-tui train mf` says more")
     best = _best(made)
     if len(made) < 2:
         return Choice(best.name, f"{best.name} is the only one")
-    yield Progress("stage", {"stage": "ensemble"})
-    members = ",".join(version.name for version in made)
-    left = max(1.0, request.time_limit - (time.monotonic() - began)) if request.time_limit else 0.0
-    one = replace(
-        request,
-        model="ensemble",
-        settings={"members": members},
-        time_limit=left,
-        activate=False,
-        better_by="",
-        guards=[],
-    )
-    combined, failure = yield from _made(services, one, job)
+    members = plan.members([best, _best(made, _SECOND)])
+    if len(members) < 2:
+        yield _candidate("ensemble", reason="no time was left for it")
+        return _chosen(services, made, None)
+    named = {"members": ",".join(version.name for version in made if version in members)}
+    one = _request(request, "ensemble", named, max(1.0, plan.left()) if request.time_limit else 0.0)
+    combined, failure, _ = yield from _made(services, one, job, plan.fits)
     yield _candidate("ensemble", combined, failure)
     return _chosen(services, made, combined)
+
+
+def _request(request: TrainingRequest, model: str, settings: dict[str, Any], seconds: float) -> TrainingRequest:
+    """Return the request of a candidate; what becomes of the version is decided when all are there."""
+    return replace(request, model=model, settings=settings, time_limit=seconds, activate=False, better_by="", guards=[])
 
 
 def _suited(
@@ -105,29 +105,26 @@ def _suited(
         yield name, settings, reason
 
 
-def _left(request: TrainingRequest, began: float, to_come: int) -> float:
-    """Return the seconds that the next candidate may take: 0 for no limit, below 0 where none are left."""
-    if not request.time_limit:
-        return 0.0
-    fits = 2 if request.full else 1  # each is fitted once more on all rows
-    remaining = request.time_limit * _SINGLES - (time.monotonic() - began)
-    return max(remaining / to_come / fits, 1.0) if remaining > 0 else -1.0
-
-
 def _made(
-    services: "Services", request: TrainingRequest, job: int | None
-) -> Generator[Progress, None, tuple[ModelVersion | None, str]]:
-    """Train by a request unless that was done; return the version, or why there is none."""
+    services: "Services", request: TrainingRequest, job: int | None, fits: int
+) -> Generator[Progress, None, tuple[ModelVersion | None, str, Spent]]:
+    """Train by a request unless that was done; return the version, or why there is none, and what it took."""
+    began, fitting, failure = time.monotonic(), 0.0, ""
     name = services.training.unchanged_version(request)
+    yield Progress("stage", {"stage": request.model})
     try:
         for event in services.training.run(request, job=job) if name is None else ():
             if event.kind == "version":
                 name = event.data["version"]
-            else:
-                yield event
+                continue
+            fitting += event.data["seconds"] if event.kind == "epoch" else 0.0
+            yield event
     except (EngineError, StoreError) as error:
-        return None, str(error)
-    return (services.registry.resolve(name), "") if name else (None, "the run ended without a version")
+        failure = str(error)
+    version = services.registry.resolve(name) if name and not failure else None
+    took = time.monotonic() - began
+    spent = Spent(version, fitting / fits, max(took - fitting, 0.0))
+    return version, "" if version else failure or "the run ended without a version", spent
 
 
 def _candidate(name: str, version: ModelVersion | None = None, reason: str = "") -> Progress:

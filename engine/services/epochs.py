@@ -43,11 +43,11 @@ def train_epochs(
             raise
         if checkpoints is not None and checkpoints.due:
             checkpoints.save(model.state(), rows)
-        if request.time_limit and time.monotonic() - began >= request.time_limit:
-            if epoch.number < epoch.of:
-                model.settle(train)
+        another_ends = time.monotonic() - began + seconds <= request.time_limit
+        if request.time_limit and epoch.number < epoch.of and not another_ends:
+            model.settle(train)
             yield Progress(
-                "note", {"text": f"time limit of {request.time_limit:g} s reached after epoch {epoch.number}"}
+                "note", {"text": f"time limit of {request.time_limit:.3g} s reached after epoch {epoch.number}"}
             )
             break
         last = time.monotonic()

@@ -1,0 +1,109 @@
+"""How `auto` spends its time: a share for each candidate, enough kept for the ensemble, which trains each once more."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from store.registry import ModelVersion
+
+_ROOM = 0.85  # of the time that is left: forecasts are forecasts
+_ONCE = 1.3  # an ensemble's member takes a little longer than the candidate did: it is weighed as well
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a candidate took.
+
+    Attributes:
+        version: what it became, None where it failed.
+        fitting: seconds of one fit.
+        beside: seconds of the rest: reading, measuring, saving.
+    """
+
+    version: ModelVersion | None
+    fitting: float
+    beside: float
+
+
+@dataclass
+class Plan:
+    """The time of one run of `auto`.
+
+    Attributes:
+        limit: seconds for everything, 0 for no limit.
+        fits: how often a candidate is fitted: twice where the last fit is on all rows.
+        clock: seconds that go on, however the clock of the machine is set.
+    """
+
+    limit: float
+    fits: int
+    clock: Callable[[], float] = time.monotonic
+    spent: list[Spent] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin now."""
+        self._began = self.clock()
+        self._slowness = 1.0
+
+    def left(self) -> float:
+        """Return the seconds that are left of the limit."""
+        return self.limit - (self.clock() - self._began)
+
+    def share(self, to_come: int, forecast: float) -> tuple[float, str]:
+        """Return the seconds that the next candidate may fit for, 0 for no limit, and else why it is left out.
+
+        Args:
+            to_come: how many candidates there are from this one on.
+            forecast: seconds of the shortest fit of it, on a machine like the one that they were measured on.
+        """
+        if not self.limit:
+            return 0.0, ""
+        least = forecast * self._slowness
+        beside = max((one.beside for one in self.spent), default=0.0)
+        free = (self.left() - self._ensemble(self.spent)) * _ROOM
+        alone = (free - 2 * beside) / (self.fits + _ONCE)
+        if alone < least:
+            return 0.0, f"it takes about {least:.0f} s to fit, and {max(alone, 0):.0f} s are left for that"
+        return max((free / to_come - 2 * beside) / (self.fits + _ONCE), least, 0.1), ""
+
+    def add(self, one: Spent, forecast: float) -> None:
+        """Take note of what a candidate took, and of how this machine compares where it is slower than was forecast."""
+        self.spent.append(one)
+        if forecast >= 1.0:  # of quicker ones start-up is the most
+            self._slowness = max(self._slowness, one.fitting / forecast)
+
+    def members(self, best: Sequence[ModelVersion]) -> list[ModelVersion]:
+        """Return the versions whose ensemble can be made in the time that is left: the best ones, then the quick ones.
+
+        Args:
+            best: versions that come first.
+        """
+        made = [one for one in self.spent if one.version is not None]
+        if self.limit:
+            first = {version.id: place for place, version in enumerate(best)}
+            made.sort(key=lambda one: (first.get(one.version.id, len(first)) if one.version else 0, one.fitting))
+            while made and self._ensemble(made) > self.left():
+                made.pop()
+        return [one.version for one in made if one.version is not None]
+
+    def _ensemble(self, made: Sequence[Spent]) -> float:
+        """Return the seconds that the ensemble of these takes."""
+        return sum(_ONCE * one.fitting + one.beside for one in made)
+
+
+def shortest_fit(model: str, n_users: int, n_items: int, n_ratings: int) -> float:
+    """Return about how many seconds the shortest useful fit of a model takes on two processors; see docs/models.md."""
+    from engine.models.ease_steps import has_factors
+
+    millions, part = n_ratings / 1e6, min(n_items, 4000) / 4000
+    size = n_users if has_factors(n_users, n_items) else n_items
+    forecasts = {
+        "popularity": 0.2 * millions,
+        "mf": 0.5 * millions,
+        "ease": 2 * millions + 8 * (size / 5000) ** 3 + n_users * n_items / 1e8,
+        "next": 2 * millions + 5 * part**3,
+        "ials": 1.0 * millions,
+        "bayesian-mf": 5 * millions,
+        "ncf": 15 * millions,
+    }
+    return forecasts.get(model, 0.0)
