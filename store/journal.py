@@ -199,14 +199,16 @@ class Journal:
         return Job(**values)
 
 
-def training_lock(folder: Path, *, wait_seconds: float = 0.0) -> AbstractContextManager[None]:
+def training_lock(folder: Path, *, wait_seconds: float = 0.0, shared: bool = False) -> AbstractContextManager[None]:
     """Hold the lock that lets one training run at a time; the kernel frees it when the process ends, however it ends.
+
+    Runs that are meant to go side by side hold it `shared`, which keeps all others out.
 
     Raises:
         Busy: another training holds it for longer than `wait_seconds`.
     """
     busy = errors.Busy("another training is running", hint="`recsys-tui jobs list` shows it; --wait 10m waits for it")
-    return locks.held(folder / "training.lock", busy, wait_seconds=wait_seconds)
+    return locks.held(folder / "training.lock", busy, wait_seconds=wait_seconds, shared=shared)
 
 
 def _alive(job: Job) -> bool:

@@ -13,13 +13,14 @@ _POLL_SECONDS = 0.2
 
 
 @contextmanager
-def held(path: Path, busy: Busy, *, wait_seconds: float = 0.0) -> Iterator[None]:
+def held(path: Path, busy: Busy, *, wait_seconds: float = 0.0, shared: bool = False) -> Iterator[None]:
     """Hold the lock of this file, which is made where it is missing; its folder too.
 
     Args:
         path: of the file.
         busy: what is raised where another process holds it for longer than `wait_seconds`.
         wait_seconds: how long to wait for it.
+        shared: others may hold it at once who ask for it so.
 
     Raises:
         NoPermission, NoSpace: the file cannot be made.
@@ -35,7 +36,7 @@ def held(path: Path, busy: Busy, *, wait_seconds: float = 0.0) -> Iterator[None]
         deadline = time.monotonic() + wait_seconds
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:

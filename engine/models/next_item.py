@@ -74,8 +74,8 @@ class NextItem(ItemToItem):
 
         from engine.resources import check_memory
 
-        counts = (int(np.count_nonzero(side)) for side in (train.user_counts, train.item_counts))
-        check_memory(self.memory_bytes(*counts, len(train)), "next")
+        n_users, n_items = (int(np.count_nonzero(counts)) for counts in (train.user_counts, train.item_counts))
+        check_memory(self.memory_bytes(n_users, n_items, len(train)), "next")
         self.timed = bool((train.times != NO_TIME).any())
         weights = np.empty(len(train), np.float32)
         ages = np.repeat(train.indptr[1:], train.user_counts) - 1 - np.arange(len(train))
@@ -96,9 +96,10 @@ class NextItem(ItemToItem):
         from engine.models.ease_steps import BLOCK
         from engine.resources import processors
 
-        items = min(n_items, self.config.most_items)
-        kept = 40 * items * min(items, self.config.neighbours)
-        return 8 * items**2 + 24 * processors() * BLOCK * items + kept + 90 * n_ratings + 64 * (n_users + n_items)
+        items: int = min(n_items, self.config.most_items)
+        kept: int = 40 * items * min(items, self.config.neighbours)
+        matrices = 8 * items**2 + 24 * processors() * BLOCK * items
+        return matrices + kept + 90 * n_ratings + 64 * (n_users + n_items)
 
     def history_of(self, ratings: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Return the weights (k,) of the ratings (k,) of one user, oldest first."""
@@ -117,7 +118,7 @@ class NextItem(ItemToItem):
         """Return the weights (k,) of ratings after which so many came (k,)."""
         if not self.timed:
             return np.ones(len(ages), np.float32)
-        weights = self.config.recency ** ages.astype(np.float64)
+        weights = float(self.config.recency) ** ages.astype(np.float64)
         return np.where(weights < _FADED, 0.0, weights).astype(np.float32)
 
     def _solved(self, train: Interactions) -> SparseWeights:

@@ -20,8 +20,8 @@ from store.registry import ModelVersion
 if TYPE_CHECKING:
     from engine.services import Services
 
-_EXPLICIT = ("popularity", "mf", "ease", "next", "ials", "bayesian-mf", "ncf")  # the quick ones first
-_IMPLICIT = ("popularity", "ease", "next", "ials", "ncf")
+_EXPLICIT = ("popularity", "mf", "ials", "ease", "bayesian-mf", "next", "ncf")  # the quick ones first
+_IMPLICIT = ("popularity", "ials", "ease", "next", "ncf")
 _PRIMARY, _SECOND = "ndcg@10", "rmse"
 _ROOM = 0.9  # of the free memory
 

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from store.registry import ModelVersion
 
 _ROOM = 0.85  # of the time that is left: forecasts are forecasts
-_ONCE = 1.3  # an ensemble's member takes a little longer than the candidate did: it is weighed as well
+_ONCE = 1.2  # an ensemble's member takes a little longer than the candidate did: it is weighed as well
+_SCORED = 0.5  # of the time beside the fit is for scores, which the ensemble needs of every member; it reads once
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,13 @@ class Plan:
         if not self.limit:
             return 0.0, ""
         least = forecast * self._slowness
-        beside = max((one.beside for one in self.spent), default=0.0)
+        beside = median([one.beside for one in self.spent]) if self.spent else 0.0
         free = (self.left() - self._ensemble(self.spent)) * _ROOM
-        alone = (free - 2 * beside) / (self.fits + _ONCE)
+        needed = (1 + _SCORED) * beside
+        alone = (free - needed) / (self.fits + _ONCE)
         if alone < least:
             return 0.0, f"it takes about {least:.0f} s to fit, and {max(alone, 0):.0f} s are left for that"
-        return max((free / to_come - 2 * beside) / (self.fits + _ONCE), least, 0.1), ""
+        return max((free / to_come - needed) / (self.fits + _ONCE), least, 0.1), ""
 
     def add(self, one: Spent, forecast: float) -> None:
         """Take note of what a candidate took, and of how this machine compares where it is slower than was forecast."""
@@ -88,7 +91,8 @@ class Plan:
 
     def _ensemble(self, made: Sequence[Spent]) -> float:
         """Return the seconds that the ensemble of these takes."""
-        return sum(_ONCE * one.fitting + one.beside for one in made)
+        reading = max((one.beside for one in made), default=0.0)
+        return reading + sum(_ONCE * one.fitting + _SCORED * one.beside for one in made)
 
 
 def shortest_fit(model: str, n_users: int, n_items: int, n_ratings: int) -> float:

@@ -95,10 +95,15 @@ class TrainingService:
         return self._services.evaluation.generate_report(version)
 
     def retrain_all_models(self, **options: Any) -> dict[str, str]:
-        """Train every model of the table, side by side where that is possible; return version or failure by model."""
+        """Train every model of the table, each as a job; return by model the version, or `failed: ` and why.
+
+        Args:
+            options: of every request, such as split, test and seed.
+        """
         from engine.services.retrain import retrain_all
 
-        return retrain_all(self._services, options)
+        runs = retrain_all(self._services, TrainingRequest("", **options))
+        return {run.model: run.version or f"failed: {run.error}" for run in runs}
 
     def run(
         self, request: TrainingRequest, *, checkpoints: Checkpoints | None = None, job: int | None = None

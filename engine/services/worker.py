@@ -22,10 +22,17 @@ from store.journal import training_lock
 
 CANCELLED = 130
 _HEARTBEAT_SECONDS = 1.0
+_BESIDE = "beside-others"
 
 
 def submit(
-    services: Services, request: TrainingRequest, *, resume: int | None = None, wait: float = 0.0, origin: str = "cli"
+    services: Services,
+    request: TrainingRequest,
+    *,
+    resume: int | None = None,
+    wait: float = 0.0,
+    origin: str = "cli",
+    beside_others: bool = False,
 ) -> int:
     """Record a job and start its process; returns the job's number at once.
 
@@ -35,6 +42,7 @@ def submit(
         resume: a job whose checkpoint the run goes on from.
         wait: seconds to wait for another training to end.
         origin: who asked for it: "cli", "tui" or a schedule.
+        beside_others: it is one of several that may train at once, for a caller who holds the shared training lock.
 
     Raises:
         Busy: another training runs and `wait` is 0.
@@ -46,7 +54,7 @@ def submit(
     job = services.journal.create("train", request.model, recorded, origin=origin)
     log = services.registry.folder / "jobs"
     make_folder(log)
-    _start(log / f"{job}.log", str(services.database.path), str(job))
+    _start(log / f"{job}.log", str(services.database.path), str(job), *([_BESIDE] if beside_others else []))
     return job
 
 
@@ -66,7 +74,7 @@ def _start(log: Path, *arguments: str) -> None:
     threading.Thread(target=os.waitpid, args=(process, 0), daemon=True).start()
 
 
-def main(path: str, number: str) -> int:
+def main(path: str, number: str, beside: str = "") -> int:
     """Run one recorded job to its end and return the exit code that is recorded with it."""
     job = int(number)
     services = Services.open(path)
@@ -77,7 +85,7 @@ def main(path: str, number: str) -> int:
         return CANCELLED
     threading.Thread(target=_beat, args=(services, job, stop), daemon=True).start()
     try:
-        return _run(services, job, cancel)
+        return _run(services, job, cancel, beside_others=beside == _BESIDE)
     except (EngineError, store_errors.StoreError) as error:
         services.journal.fail(job, code=error.code, error=str(error), hint=error.hint)
     except MemoryError:
@@ -99,13 +107,14 @@ def checkpoint_folder(services: Services, job: int) -> Path:
     return services.registry.folder / "checkpoints" / f"job{job}"
 
 
-def _run(services: Services, job: int, cancel: threading.Event) -> int:
+def _run(services: Services, job: int, cancel: threading.Event, *, beside_others: bool) -> int:
     recorded = dict(services.journal.get(job).request)
     resume, wait = recorded.pop("resume"), recorded.pop("wait")
     request = TrainingRequest(**recorded)
     checkpoints = Checkpoints(checkpoint_folder(services, job))
-    with training_lock(services.registry.folder, wait_seconds=wait or 5.0):
-        services.registry.collect_orphans()
+    with training_lock(services.registry.folder, wait_seconds=wait or 5.0, shared=beside_others):
+        if not beside_others:  # what another is writing looks like an orphan
+            services.registry.collect_orphans()
         if resume is not None and not checkpoints.exist:
             services.journal.add_event(job, "note", {"text": f"job {resume} left no checkpoint: begins anew"})
         with closing(services.training.run(request, checkpoints=checkpoints, job=job)) as events:

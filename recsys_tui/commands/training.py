@@ -6,7 +6,7 @@ import typer
 
 from recsys_tui import render
 from recsys_tui.commands.options import Guards, pairs, seconds
-from recsys_tui.commands.runs import candidate_in_words, finished, submit_run
+from recsys_tui.commands.runs import candidate_in_words, ending, finished, submit_run
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 
@@ -189,29 +189,26 @@ def _check_gate(better: str, guards: list[str], test: float, *, activate: bool) 
 
 
 def _train_all(session: Session, options: Any, wait: float) -> None:
-    """Train every model, one job each; a failure of one leaves the others. With --activate the best of them serves.
+    """Train every model, a job each, side by side; a failure of one leaves the others. With --activate the best serves.
 
     Raises:
         RunFailed: a run failed; where some did not, the answer is given first.
     """
-    from dataclasses import replace
-
     from engine.errors import EngineError, RunFailed
-    from engine.models import MODELS
+    from engine.services.retrain import retrain_all
     from store.errors import StoreError
 
     session.services.training.check_enough()
     runs: list[dict[str, Any]] = []
     failed: dict[str, Any] = {}
-    for name in MODELS:
-        job = None
-        session.say(name)
+    for run in retrain_all(session.services, options, wait=wait, told=session.say):
         try:
-            job = submit_run(session.services, replace(options, model=name, activate=False), None, wait or 60.0)
-            runs.append(finished(session, session.services, job))
+            if run.error:
+                raise run.error
+            runs.append(ending(session.services, run.job or 0))
         except (EngineError, StoreError) as error:
-            runs.append({"job": job, "model": name, "version": None, "state": "failed", "error": str(error)})
-            failed[name] = error
+            runs.append({"job": run.job, "model": run.model, "version": None, "state": "failed", "error": str(error)})
+            failed[run.model] = error
     if len(failed) < len(runs):
         if options.activate:
             _activate_best(session.services, [run for run in runs if run["version"]])

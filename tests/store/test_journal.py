@@ -268,3 +268,10 @@ class TestTrainingLock:
         (tmp_path / "file").touch()
         with pytest.raises(errors.StoreError), training_lock(tmp_path / "file" / "models"):
             pass
+
+    def test_runs_side_by_side_share_it_and_keep_others_out(self, tmp_path):
+        together = training_lock(tmp_path, shared=True), training_lock(tmp_path, shared=True)
+        with together[0], together[1], pytest.raises(errors.Busy), training_lock(tmp_path):
+            pass
+        with training_lock(tmp_path), pytest.raises(errors.Busy), training_lock(tmp_path, shared=True):
+            pass

@@ -40,7 +40,7 @@ def test_candidates_that_take_what_they_are_given_and_their_ensemble_end_in_time
         clock.now += fits * fitting + 1.5
         plan.add(Spent(version(place), fitting, 1.5), forecast)
     members = plan.members([version(0)])
-    clock.now += sum(one.fitting * 1.2 + one.beside for one in plan.spent if one.version in members)
+    clock.now += 1.5 + sum(1.1 * one.fitting + 0.5 for one in plan.spent if one.version in members)
     assert len(members) >= 2
     assert clock.now - 100 <= 120
 

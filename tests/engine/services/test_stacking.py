@@ -167,5 +167,7 @@ def test_retraining_all_leaves_the_others_where_one_fails(tmp_path):
     made = {name: version for name, version in outcome.items() if not version.startswith("failed")}
     assert {"popularity", "mf", "ease", "ensemble"} <= set(made)
     assert len(set(made.values())) == len(made)
+    jobs = {fresh.journal.get(fresh.registry.resolve(version).job).model for version in made.values()}
+    assert jobs == set(made)  # each was a job of its own
     for name, version in made.items():
         assert fresh.registry.resolve(version).model_type == name
