@@ -12,7 +12,7 @@ from engine.calibration import inside_intervals
 from engine.comparison import student
 from engine.confidence import Calibration
 from engine.data import Interactions
-from engine.errors import DataTooSmall, EngineError, TrainingFailed
+from engine.errors import DataTooSmall, EngineError, SettingRefused, TrainingFailed
 from engine.intervals import bootstrap, interval
 from engine.leaks import refuse_future_training, refuse_seen
 from engine.metrics import DEFAULT, Evidence, Metric, Values, by_name
@@ -22,6 +22,10 @@ from engine.sampling import among_drawn
 
 if TYPE_CHECKING:
     from engine.models.base import Model
+
+
+USUAL_K = 10
+"""Places of the lists where nothing else is asked for."""
 
 
 class MetricValue(NamedTuple):
@@ -100,7 +104,7 @@ def evaluate(
         byte_budget: memory for a batch of scores.
 
     Raises:
-        SettingRefused: an unknown metric.
+        SettingRefused: an unknown metric, or a cut-off beyond 10 that is longer than the catalogue.
         EngineError: the ids of model, train and test differ.
         DataTooSmall: there is nothing to test on.
         LeakRefused: test rows are training rows, or training rows are from their future.
@@ -116,6 +120,7 @@ def evaluate(
         )
     if not len(test):
         raise DataTooSmall("there is no held-out rating to test on", hint="hold rows out: --test 0.2")
+    _refuse_longer(chosen, train.n_items)
     refuse_seen(train, test)
     if temporal:
         refuse_future_training(train, test)
@@ -133,6 +138,16 @@ def evaluate(
         influences,
         evidence,
     )
+
+
+def _refuse_longer(chosen: dict[str, Metric], n_items: int) -> None:
+    """Refuse lists longer than the catalogue; the usual ten are measured in a smaller one as long as they come."""
+    for name, one in chosen.items():
+        if one.needs == "lists" and one.k > max(n_items, USUAL_K):
+            raise SettingRefused(
+                f"{name} looks at more places than the catalogue has items, {n_items:,}",
+                hint=f"take a cut-off of {n_items} at most, such as {one.name}@{USUAL_K}",
+            )
 
 
 def _collected(

@@ -170,11 +170,14 @@ class TestReport:
         assert not {"rmse", "mae"} & set(report.metrics)
         assert "ndcg@10" in report.metrics
 
-    def test_lists_longer_than_the_catalogue(self, parts):
-        model = Given(noise(parts.train), parts.train)
-        report = evaluate(model, parts.train, parts.test, metrics=["recall@500", "precision@500"])
-        assert value(report, "recall@500") == 1
-        assert value(report, "precision@500") == pytest.approx(report.rows.mean() / 500)
+    def test_lists_as_long_as_the_catalogue_and_longer_ones(self, parts):
+        model, n_items = Given(noise(parts.train), parts.train), parts.train.n_items
+        report = evaluate(model, parts.train, parts.test, metrics=[f"recall@{n_items}", f"precision@{n_items}"])
+        assert value(report, f"recall@{n_items}") == 1
+        assert value(report, f"precision@{n_items}") == pytest.approx(report.rows.mean() / n_items)
+        with pytest.raises(SettingRefused, match="more places than the catalogue has items") as refused:
+            evaluate(model, parts.train, parts.test, metrics=["rmse", f"ndcg@{n_items + 1}"])
+        assert f"{n_items} at most" in refused.value.hint
 
 
 class TestUnusualRows:
