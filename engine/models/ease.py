@@ -42,6 +42,9 @@ class EaseConfig(Config):
     neighbours: int = setting(
         500, "How many weights are kept for each item on average, the largest, where not all are.", low=1, high=10**6
     )
+    most_items: int = setting(
+        0, "Items that have weights, the most rated ones; 0 for all. The others go by popularity.", low=0, high=10**6
+    )
     confidence: str = setting(
         "equal",
         "Weight of a rating as an interaction: equal counts each as 1, rating from 0.2 to 1 by its place on the scale, "
@@ -84,8 +87,13 @@ class Ease(ItemToItem):
         from engine.models.ease_steps import memory_of
         from engine.resources import processors
 
-        matrices = memory_of(n_users, n_items, self.config.neighbours, processors())
+        matrices = memory_of(n_users, min(n_items, self._most(n_items)), self.config.neighbours, processors())
         return matrices + 60 * n_ratings + 64 * (n_users + n_items)
+
+    def _most(self, n_items: int) -> int:
+        """Return how many items have weights at most."""
+        most: int = self.config.most_items
+        return most or n_items
 
     def _check_memory(self, train: Interactions) -> None:
         """Refuse data whose matrices do not fit, and name the model that takes them."""
@@ -95,7 +103,10 @@ class Ease(ItemToItem):
         try:
             check_memory(self.memory_bytes(n_users, n_items, len(train)), f"ease over {n_items:,} items")
         except TrainingFailed as refused:
-            refused.hint = "train ials instead: its memory grows with the ratings, not with the items squared"
+            refused.hint = (
+                f"keep the most rated items alone (--set most_items={max(n_items // 4, 1)}), or train ials: its memory "
+                "grows with the ratings, not with the items squared"
+            )
             raise
 
     def _solved(self, train: Interactions) -> ItemWeights:
@@ -104,7 +115,8 @@ class Ease(ItemToItem):
         from engine.models import ease_steps
 
         penalty = self.config.regularization
-        rated, raters = np.flatnonzero(train.item_counts), np.flatnonzero(train.user_counts)
+        most = np.argsort(-train.item_counts, kind="stable")[: self._most(train.n_items)]
+        rated, raters = np.sort(most[train.item_counts[most] > 0]), np.flatnonzero(train.user_counts)
         ratings = self.histories(raters)[:, rated]  # X
         if ease_steps.has_factors(*ratings.shape):
             factors = np.zeros((train.n_items, len(raters)), np.float32)

@@ -108,3 +108,19 @@ def test_the_forecast_counts_the_item_matrix():
     model = Ease()
     assert model.memory_bytes(100_000, 20_000, 10**6) > 4 * 20_000**2
     assert model.memory_bytes(500, 20_000, 10**5) < 4 * 20_000**2
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(300, 90), (80, 300)])
+def test_with_the_most_rated_items_alone_it_is_the_formula_over_those(n_users, n_items):
+    train, _ = planted(n_users, n_items, 5000)
+    model = trained(train, regularization=20, most_items=40)
+    most = np.sort(np.argsort(-train.item_counts, kind="stable")[:40])
+    seen = (train.csr().toarray() != 0).astype(np.float64)[:, most]
+    inverse = np.linalg.inv(seen.T @ seen + 20 * np.eye(40))
+    weights = -20 * inverse / (20 * np.diag(inverse)) ** 0.5
+    np.fill_diagonal(weights, 0)
+    scores = model.score_users(np.arange(n_users))
+    np.testing.assert_allclose(scores[:, most], seen @ weights, atol=1e-5)
+    others = np.setdiff1d(np.arange(n_items), most)
+    np.testing.assert_allclose(scores[:, others], np.tile(model.offsets[others], (n_users, 1)), atol=1e-7)
+    assert model.memory_bytes(10**6, 10**6, 10**7) < 10**9 < Ease().memory_bytes(10**6, 10**6, 10**7)
