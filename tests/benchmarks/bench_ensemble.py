@@ -23,7 +23,7 @@ from tests.benchmarks.figures import Figure
 
 SEEDS = (0, 1, 2)
 RATERS = {"popularity": {}, "content": {}, "mf": {}, "bayesian-mf": {}, "ncf": {"head": "ratings"}}
-RANKERS = {"popularity": {}, "ials": {}, "ease": {}, "ncf": {"head": "ranking"}}
+RANKERS = {"popularity": {}, "ials": {}, "ease": {}, "next": {}, "ncf": {"head": "ranking"}}
 
 
 def everything(folder: Path) -> Interactions:
