@@ -40,6 +40,13 @@ def rounds(request: pytest.FixtureRequest) -> Callable[[int], int]:
     return lambda ordinary: max(ordinary, asked)
 
 
+@pytest.fixture(scope="session")
+def cases(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """How many cases a fuzz test draws: the number given, or fifty a round of a campaign; 10,000 in `make faults`."""
+    asked: int = request.config.getoption("--faults-rounds")
+    return lambda ordinary: max(ordinary, 50 * asked)
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """A migrated database without rows; it waits half a second for a lock."""

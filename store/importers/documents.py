@@ -103,7 +103,7 @@ def _ids(values: list[Any], kinds: Kinds) -> tuple[Texts | Numbers, NDArray[np.u
 
 def id_text(value: Any, kinds: Kinds) -> str:
     """Return a value as the text of an id: 7 and 7.0 are "7"; "" for what is none."""
-    if isinstance(value, str):
+    if type(value) is str:  # BSON's code is a kind of text too, and no id
         return value
     if value is None or isinstance(value, bool | dict | list):
         return ""
@@ -138,7 +138,7 @@ def _whole(kinds_there: set[type]) -> bool:
 
 
 def _number_text(value: Any, other: Callable[[Any], str]) -> str:
-    if isinstance(value, str):
+    if type(value) is str:
         return value if _encodes(value) else "?"
     if value is None:
         return ""

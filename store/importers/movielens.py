@@ -33,8 +33,8 @@ class MovieLensImporter:
             )
         self._titles = _first(source.path, (_TITLES[ratings.name.removesuffix(".gz")], *_TITLES.values(), ITEMS))
         ratings_file = Source(ratings)
-        self._csv = CsvImporter(ratings_file, mapping)
         source.follow(ratings_file)
+        self._csv = CsvImporter(ratings_file, mapping)
         self.mapping, self.dialect = self._csv.mapping, self._csv.dialect
         self.file = ratings.name
 

@@ -1,8 +1,8 @@
 """From batches to staged rows: ids judged and numbered, ratings held against the scale, faults counted."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from store.loading.spool import Rows, Spool
 from store.scales import Acceptance, decide
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 @dataclass
@@ -114,5 +115,20 @@ def prefetched(items: Iterator[Item], depth: int = 2) -> Generator[Item]:
         while (item := waiting.popleft().result()) is not end:
             waiting.append(pool.submit(step))
             yield item  # type: ignore[misc]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def worked_on(items: Iterable[Item], work: Callable[[Item], Made], threads: int = 2) -> Generator[Made]:
+    """Yield `work(item)` of each item in order, done by several threads; few items are held at a time."""
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future[Made]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

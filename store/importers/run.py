@@ -15,7 +15,7 @@ from store.database import Database
 from store.importers.base import NO_TIME, RAW_CHARACTERS, Batch, Fault, Importer
 from store.importers.catalogue import store_titles
 from store.importers.progress import Reporter
-from store.importers.reading import Reader, prefetched
+from store.importers.reading import Reader, prefetched, worked_on
 from store.importers.record import ImportRecord, Refused
 from store.loading import fresh, ingest
 from store.loading.duplicates import RULES, Policy, reduce
@@ -77,11 +77,18 @@ class ImportRun:
             self._read(reader, lambda batch, _: preview.extend(_shown(batch, _PREVIEW_ROWS - len(preview))))
             self._check(reader, strict=strict, stored=exists)
             counts = ingest.Counts()
-            for staged in prefetched(self._staged(spool)):
-                counts += (
-                    ingest.foresee_batch(self._database, staged, rule=RULES[self._policy]) if exists else staged.all_new
-                )
+            foresee = self._foreseen if exists else lambda rows: ingest.Counts(stored=len(rows))
+            for part in worked_on(self._distinct(spool), foresee):
+                counts += part
             self._conclude(reader, counts, reader.taken, preview=preview)
+
+    def _foreseen(self, rows: Rows) -> ingest.Counts:
+        """Say what would become of distinct rows in key order."""
+        size = 2 * ingest.BATCH_ROWS
+        parts = (rows.part(start, start + size) for start in range(0, len(rows), size))
+        return sum(
+            (ingest.foresee_batch(self._database, part, rule=RULES[self._policy]) for part in parts), ingest.Counts()
+        )
 
     def _read(self, reader: Reader, refuse: Callable[[Batch, NDArray[np.int64]], None]) -> None:
         for batch in prefetched(self._importer.batches()):

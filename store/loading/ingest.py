@@ -59,15 +59,9 @@ class Staged:
         """Lay the rows out; heavy, and free of the interpreter lock for the most part."""
         users, items = rows.keys >> 32, rows.keys & 0xFFFFFFFF
         distinct = users[np.concatenate([[True], users[1:] != users[:-1]])]
-        ends = [(int(users[row]), int(items[row])) for row in (0, -1)]
         image = pages.image(users, items, rows.ratings, rows.times)
         all_timed = bool((rows.times != NO_TIME).all())
-        return cls(len(rows), ends[0], ends[1], all_timed, distinct, np.unique(rows.ratings).tolist(), image, rows)
-
-    @property
-    def all_new(self) -> Counts:
-        """What becomes of the rows where nothing is stored yet."""
-        return Counts(stored=self.n_rows)
+        return cls(len(rows), *_ends(rows), all_timed, distinct, np.unique(rows.ratings).tolist(), image, rows)
 
 
 def store_batch(database: Database, staged: Staged, *, import_id: int, rule: Rule, taken: Acceptance) -> Counts:
@@ -103,11 +97,20 @@ def count(db: Connection, import_id: int, counts: Counts) -> None:
     )
 
 
-def foresee_batch(database: Database, staged: Staged, *, rule: Rule) -> Counts:
-    """Say what would become of the rows of a batch, without changing anything."""
+def foresee_batch(database: Database, rows: Rows, *, rule: Rule) -> Counts:
+    """Say what would become of rows with distinct ascending keys, without changing anything.
+
+    Rows that meet no stored one are new without a look at each of them: they are not laid out at all.
+    """
     with database.read() as db:
-        pages.load(db, staged.image)
-        return _foreseen(db, staged, rule)
+        if not _is_occupied(db, *_ends(rows)):
+            return Counts(stored=len(rows))
+        staged = Staged.of(rows)
+        try:
+            pages.load(db, staged.image)
+            return _foreseen(db, staged, rule)
+        finally:
+            pages.unload(db)
 
 
 def first_change(database: Database, staged: Staged, rule: Rule) -> int | None:
@@ -125,7 +128,9 @@ def finish(database: Database) -> None:
 
 
 def _foreseen(db: Connection, staged: Staged, rule: Rule) -> Counts:
-    matched, updated = _one(db, f"SELECT count(*), coalesce(sum({rule.changes}), 0) FROM {_MATCHES}")
+    # no policy changes what is the same already, and asking that first takes a third of the time off
+    changed = f"CASE WHEN s.at = r.at AND s.rating = r.rating THEN NULL WHEN {rule.changes} THEN 1 END"
+    matched, updated = _one(db, f"SELECT count(*), count({changed}) FROM {_MATCHES}")
     return Counts(staged.n_rows - matched, updated, matched - updated)
 
 
@@ -133,8 +138,7 @@ def _merge(db: Connection, staged: Staged, import_id: int, rule: Rule) -> tuple[
     """Write a batch; return the counts and the touched users as inclusive runs of dense ids."""
     at = "at" if staged.all_timed else f"CASE WHEN at > {NO_TIME} THEN at END"
     new_rows = f"SELECT user, item, rating, {at}, ? FROM staged.rows"
-    occupied = "SELECT EXISTS (SELECT 1 FROM ratings WHERE (user, item) >= (?, ?) AND (user, item) <= (?, ?))"
-    if not _one(db, occupied, (*staged.first, *staged.last))[0]:
+    if not _is_occupied(db, staged.first, staged.last):
         db.execute(f"INSERT INTO ratings {new_rows}", (import_id,))
         return Counts(stored=staged.n_rows), runs(staged.users)
     counts = _foreseen(db, staged, rule)
@@ -158,6 +162,18 @@ def _merge(db: Connection, staged: Staged, import_id: int, rule: Rule) -> tuple[
         return counts, []
     users = db.execute(f"SELECT DISTINCT s.user FROM {_MATCHES} WHERE r.import = ?", (import_id,)).fetchall()
     return counts, runs(np.unique(np.array(users, np.int64)))
+
+
+def _ends(rows: Rows) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return user and item of the first and of the last row."""
+    first, last = int(rows.keys[0]), int(rows.keys[-1])
+    return (first >> 32, first & 0xFFFFFFFF), (last >> 32, last & 0xFFFFFFFF)
+
+
+def _is_occupied(db: Connection, first: tuple[int, int], last: tuple[int, int]) -> bool:
+    """Tell whether any rating is stored between two pairs."""
+    query = "SELECT EXISTS (SELECT 1 FROM ratings WHERE (user, item) >= (?, ?) AND (user, item) <= (?, ?))"
+    return bool(_one(db, query, (*first, *last))[0])
 
 
 def _is_as_stored(db: Connection, staged: Staged, counts: Counts) -> bool:
