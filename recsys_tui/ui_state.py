@@ -36,6 +36,15 @@ class UiState:
         """Remember a value that JSON can hold."""
         self._values[name] = value
 
+    def forget(self, user: str) -> None:
+        """Drop every value that names a person, and write the file."""
+        self._values = {
+            name: value
+            for name, value in self._values.items()
+            if value != user and not (isinstance(value, list) and user in value)
+        }
+        self.save()
+
     def save(self) -> None:
         """Write the file, whole or not at all."""
         if self._values == self._saved:

@@ -1,4 +1,6 @@
-"""What imports offered without changing anything, kept small: so that undoing an earlier import leaves it to the later.
+"""What imports said beside what they changed, kept small: so that undoing an earlier import leaves it to the later.
+
+That is rows that changed nothing, and all rows of an import that averaged, since an average no longer tells them.
 
 A batch whose ratings and times are all as stored is kept as its keys, about a byte a row; any other as whole rows.
 """
@@ -35,12 +37,12 @@ def keep_offer(db: Connection, import_id: int, rows: Rows, *, as_stored: bool) -
     )
 
 
-def offers_after(db: Connection, import_id: int) -> Iterator[Offer]:
-    """Yield what later imports offered, in their order."""
-    query = "SELECT rowid, import, n_rows FROM offered WHERE import > ? ORDER BY import, rowid"
-    for row, number, n_rows in db.execute(query, (import_id,)).fetchall():
+def offers_of(db: Connection, import_id: int) -> Iterator[Offer]:
+    """Yield what an import offered, in the order in which it came."""
+    query = "SELECT rowid, n_rows FROM offered WHERE import = ? ORDER BY rowid"
+    for row, n_rows in db.execute(query, (import_id,)).fetchall():
         (data,) = db.execute("SELECT data FROM offered WHERE rowid = ?", (row,)).fetchone()
-        yield _unpack(number, n_rows, data)
+        yield _unpack(import_id, n_rows, data)
 
 
 def forget_in_offers(db: Connection, user: int) -> int:

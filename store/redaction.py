@@ -9,11 +9,14 @@ from store.database import translate
 from store.registry import ModelVersion, Registry
 
 
-def replace_files(registry: Registry, version: ModelVersion, bundles: Mapping[str, Bundle]) -> None:
-    """Write bundles in the place of those of a version; ensembles that name a file by its checksum follow.
+def replace_files(registry: Registry, version: ModelVersion, bundles: Mapping[str, Bundle]) -> dict[str, str]:
+    """Write bundles in the place of those of a version; rows of ensembles that name a file by its checksum follow.
 
     The files and the row change at one moment for everyone who asks the database. Where the process dies between the
     two, the version is named as damaged and not served: doing it again, or deleting it, mends that.
+
+    Returns:
+        The checksums of files that changed, old to new.
 
     Raises:
         NoSpace, NoPermission: nothing has changed.
@@ -22,17 +25,20 @@ def replace_files(registry: Registry, version: ModelVersion, bundles: Mapping[st
     fresh = folder.with_name(folder.name + ".redacted")
     old = folder.with_name(folder.name + ".old.partial")
     facts = write_bundles(fresh, bundles)
+    moved = {
+        before.sha256: fact.sha256
+        for name, fact in facts.items()
+        if (before := version.files.get(name)) is not None and before.sha256 != fact.sha256
+    }
     try:
         with registry.database.write() as db:
             files = json.dumps({name: fact._asdict() for name, fact in facts.items()})
             db.execute("UPDATE versions SET files = ? WHERE id = ?", (files, version.id))
-            for name, fact in facts.items():
-                before = version.files.get(name)
-                if before is not None and before.sha256 != fact.sha256:
-                    db.execute(
-                        "UPDATE versions SET members = replace(members, ?, ?) WHERE instr(members, ?)",
-                        (before.sha256, fact.sha256, before.sha256),
-                    )
+            for before, after in moved.items():
+                db.execute(
+                    "UPDATE versions SET members = replace(members, ?, ?) WHERE instr(members, ?)",
+                    (before, after, before),
+                )
             shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
             fresh.rename(folder)
@@ -43,3 +49,4 @@ def replace_files(registry: Registry, version: ModelVersion, bundles: Mapping[st
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+    return moved

@@ -1,10 +1,9 @@
 """Undoing an import: its ratings go, what they replaced comes back, also where later imports came on top.
 
 A pair's history is a chain: each import that changed it keeps in `replaced` what was there before. Undoing import n
-takes its link out: where n's value stands, the value before n returns; where a later import replaced it, that import's
-kept value becomes the one before n. Items of the catalogue have the same chain in `replaced_items`. A rating that a
-person has changed since by `rate` stays. What later imports offered too is left to them (`store.reoffer`); only where
-they averaged (`--duplicates mean`) does the average stay as it was.
+takes its link out: where n's value stands, the value before n returns. Where later imports said something of the pair
+too, they say it again, on top of what was before n (`store.replay`). Items of the catalogue have the same chain in
+`replaced_items`. A rating that a person has changed since by `rate` stays.
 """
 
 import json
@@ -17,7 +16,7 @@ from store.database import Connection, Database
 from store.imports import Import, get_import
 from store.processes import is_running
 from store.ratings import bump
-from store.reoffer import leave_to_later, remember_taken
+from store.replay import replay
 from store.scales import Acceptance, StoredScale, accepted, read_scale, shown, write_scale
 
 
@@ -59,6 +58,7 @@ _MINE = "SELECT count(*) FROM ratings WHERE import = ?"
 _RETURNS = (
     "FROM replaced p CROSS JOIN ratings r ON r.user = p.user AND r.item = p.item WHERE p.import = ? AND r.import = ?"
 )
+_TOUCHED = "SELECT user FROM ratings WHERE import = ? UNION SELECT user FROM replaced WHERE previous_import = ?"
 _CREATED = (
     "EXISTS (SELECT 1 FROM imports m WHERE (m.id = ? OR m.state = 'undone') "
     "AND {1} > json_extract(m.footprint, '$.before.{0}') "
@@ -107,13 +107,14 @@ def _undo(db: Connection, found: Import) -> Undoing:
     _refuse(db, found)
     number = found.import_id
     before, after = _extents(db, found)
-    touched = db.execute("SELECT DISTINCT user FROM ratings WHERE import = ?", (number,)).fetchall()
+    touched = db.execute(_TOUCHED, (number, number)).fetchall()
     mine: int = db.execute(_MINE, (number,)).fetchone()[0]
-    remember_taken(db, number)
-    restored = _take_out_ratings(db, number)
-    left = leave_to_later(db, number)
-    titles = _take_out_titles(db, number, before, after)
-    users, items = _remove_unused(db, number)
+    restored: int = db.execute(f"SELECT count(*) {_RETURNS}", (number, number)).fetchone()[0]
+    left = replay(db, number)
+    _take_out_ratings(db, number)
+    returned = _take_out_titles(db, number, before, after)
+    users, dropped = _remove_unused(db, number)
+    items, titles = len(dropped), len(returned - dropped)
     _put_scale_back(db, found, before, after)
     revision = bump(db)
     db.executemany("UPDATE users SET revision = ? WHERE id = ?", ((revision, user) for (user,) in touched))
@@ -145,17 +146,16 @@ def _extents(db: Connection, found: Import) -> tuple[_Extent | None, _Extent | N
     return before, _Extent(**following)
 
 
-def _take_out_ratings(db: Connection, number: int) -> int:
-    """Let replaced values return, drop the others; return how many returned."""
+def _take_out_ratings(db: Connection, number: int) -> None:
+    """Let replaced values return where nobody came later, drop the others."""
     both = (number, number)
-    restored: int = db.execute(f"SELECT count(*) {_RETURNS}", both).fetchone()[0]
     db.execute(
         "INSERT OR REPLACE INTO ratings (user, item, rating, at, import) "
         f"SELECT p.user, p.item, p.rating, p.at, p.previous_import {_RETURNS}",
         both,
     )
     db.execute("DELETE FROM ratings WHERE import = ?", (number,))
-    # where a later import replaced this one's value, what it keeps becomes the value before this one
+    # where an import that ran at the same time replaced this one's value, it keeps the one before it from now on
     db.execute(
         "INSERT OR REPLACE INTO replaced (import, user, item, rating, at, previous_import) "
         "SELECT m.import, m.user, m.item, p.rating, p.at, p.previous_import FROM replaced m JOIN replaced p "
@@ -164,11 +164,11 @@ def _take_out_ratings(db: Connection, number: int) -> int:
     )
     db.execute("DELETE FROM replaced WHERE previous_import = ?", (number,))
     db.execute("DELETE FROM replaced WHERE import = ?", (number,))
-    return restored
+    db.execute("DELETE FROM offered WHERE import = ?", (number,))
 
 
-def _take_out_titles(db: Connection, number: int, before: _Extent | None, after: _Extent | None) -> int:
-    """Let titles, years and genres return; return for how many items that stay."""
+def _take_out_titles(db: Connection, number: int, before: _Extent | None, after: _Extent | None) -> set[int]:
+    """Let titles, years and genres return; return the items whose others they were."""
     rows = db.execute(
         f"SELECT item, created, title, year, genres, {_NEXT} FROM replaced_items WHERE import = ?", (number, number)
     ).fetchall()
@@ -178,7 +178,7 @@ def _take_out_titles(db: Connection, number: int, before: _Extent | None, after:
             "(SELECT min(o.import) FROM replaced_items o WHERE o.item = replaced_items.item AND o.import > ?)",
             (before.items, after.items, number),
         )
-    returned = 0
+    returned = set[int]()
     for item, created, title, year, genres, later in rows:
         if later is not None:
             db.execute(
@@ -186,8 +186,8 @@ def _take_out_titles(db: Connection, number: int, before: _Extent | None, after:
                 (created, title, year, genres, later, item),
             )
             continue
-        changed = _set_title(db, item, (None, None, "[]") if created else (title, year, genres))
-        returned += changed and not created
+        if _set_title(db, item, (None, None, "[]") if created else (title, year, genres)):
+            returned.add(item)
     return returned
 
 
@@ -207,11 +207,11 @@ def _set_title(db: Connection, item: int, old: tuple[str | None, int | None, str
     return True
 
 
-def _remove_unused(db: Connection, number: int) -> tuple[int, int]:
+def _remove_unused(db: Connection, number: int) -> tuple[int, set[int]]:
     """Remove users, items and genres that this import or one undone before created and nothing else uses.
 
     Returns:
-        How many users and items.
+        How many users, and which items.
     """
     users = db.execute(
         f"DELETE FROM users WHERE {_CREATED.format('users', 'users.id')} "
@@ -230,7 +230,7 @@ def _remove_unused(db: Connection, number: int) -> tuple[int, int]:
     db.executemany("DELETE FROM items WHERE id = ?", dropped)
     db.execute("DELETE FROM replaced_items WHERE import = ?", (number,))
     db.execute("DELETE FROM genres WHERE id NOT IN (SELECT genre FROM item_genres)")
-    return users, len(dropped)
+    return users, {item for (item,) in dropped}
 
 
 def _put_scale_back(db: Connection, found: Import, before: _Extent | None, after: _Extent | None) -> None:

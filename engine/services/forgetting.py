@@ -5,6 +5,7 @@ that can be emptied. What the person contributed to the vectors of items, to cou
 is trained again: no row of it is theirs alone.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -78,22 +79,35 @@ def forget_user(
     dense = forget.need_person(database, user)
     before = forget.holdings(database, user, dense)
     others = forget.others(database, user)
-    redacted = []
-    if redact:
-        for trace in traces(services, user):
-            if not trace.damaged:
-                redact_version(services, services.registry.resolve(trace.version), user)
-                redacted.append(trace.version)
+    redacted = redact_versions(services, user) if redact else []
     forget.erase(database, user, dense)
     _clean_folders(services, user)
     forget.compact(database)
     return forget.prove(database, user, dense, before, others), traces(services, user), redacted
 
 
-def redact_version(services: "Services", version: "ModelVersion", user: str) -> None:
-    """Empty a person's rows in the files of a version; everybody else's vectors stay the same.
+def redact_versions(services: "Services", user: str) -> list[str]:
+    """Empty a person's rows in the files of all versions, and return the names of those, newest first.
 
-    So do their answers, but for what a model sums over all users while it serves (implicit ALS: scores move a little).
+    Everybody else's vectors stay the same. So do their answers, but for what a model sums over all users while it
+    serves (implicit ALS: scores move a little). Ensembles name their members by checksum: they follow.
+    """
+    moved: dict[str, str] = {}
+    redacted = []
+    for version in reversed(services.registry.versions()):  # members are older than what is made of them
+        trace = _trace(services, version, user)
+        holds = trace.vector or trace.held_out > 0
+        if holds or moved.keys() & set(version.members.values()):
+            moved |= _redact(services, version, user, moved)
+            redacted += [version.name] if holds else []
+    return redacted[::-1]
+
+
+def _redact(services: "Services", version: "ModelVersion", user: str, moved: Mapping[str, str]) -> dict[str, str]:
+    """Write the files of a version anew, without the person and with the checksums that its members have now.
+
+    Returns:
+        Its own checksums that changed, old to new.
 
     Raises:
         Damaged: the files are not what was written.
@@ -101,19 +115,26 @@ def redact_version(services: "Services", version: "ModelVersion", user: str) -> 
     registry = services.registry
     names = dict.fromkeys(name.rpartition(".")[0] for name in version.files)
     bundles = {name: registry.load(version, name) for name in names}
-    facts = bundles["model"].arrays
+    facts, extra = bundles["model"]
     users = _users(facts)
     position = users.index(user)
-    if position is None:
-        return
-    bundles["model"] = Bundle(_without(facts, position, len(users)), bundles["model"].extra)
-    for name in (HELD_OUT, PER_USER):
-        if name in bundles:
-            arrays, extra = bundles[name]
+    if position is not None:
+        facts = _without(facts, position, len(users))
+        for name in {HELD_OUT, PER_USER} & bundles.keys():
+            arrays, more = bundles[name]
             keep = arrays["users"] != position
             kept = {key: array[keep] if len(array) == len(keep) else array for key, array in arrays.items()}
-            bundles[name] = Bundle(kept, extra)
-    replace_files(registry, version, bundles)
+            bundles[name] = Bundle(kept, more)
+    bundles["model"] = Bundle(facts, _following(extra, moved))
+    return replace_files(registry, version, bundles)
+
+
+def _following(extra: Mapping[str, Any], moved: Mapping[str, str]) -> dict[str, Any]:
+    """Return a model's own notes with new checksums in the place of old ones."""
+    text = json.dumps(extra)
+    for before, after in moved.items():
+        text = text.replace(before, after)
+    return dict(json.loads(text))
 
 
 def _trace(services: "Services", version: "ModelVersion", user: str) -> Trace:

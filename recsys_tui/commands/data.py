@@ -1,6 +1,7 @@
 """Commands on the data: init, stats, export, backup, restore."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -48,7 +49,7 @@ def stats(
         bool, typer.Option("--retrain-gap", help="Train once, register nothing, and tell what fold-in loses.")
     ] = False,
 ) -> None:
-    """Count what is stored: users, items, ratings, scale.
+    """Count what is stored: users, items, ratings, scale, drawn by value and by time.
 
     And what came in since the active version was trained, and whether training again is worth it.
 
@@ -57,12 +58,15 @@ def stats(
     recsys-tui stats --retrain-gap
     """
     from engine.services.freshness import freshness, measure_gap
+    from recsys_tui.spans import by_time
     from store import ratings
+    from store.activity import activity
 
     if retrain_gap:
         measure_gap(session.services)
     found = ratings.stats(session.services.database)
     fresh = freshness(session.services, found.users)
+    given = activity(session.services.database)
     facts = {
         "users": found.users,
         "items": found.items,
@@ -72,6 +76,8 @@ def stats(
         "first_at": render.iso(found.first_at),
         "last_at": render.iso(found.last_at),
         "distribution": [{"rating": value, "count": count} for value, count in found.histogram.items()],
+        "by_time": [{"span": span, "count": count} for span, count in by_time(given.days).items()],
+        "by_time_is_a_sample": given.sampled,
         "since_training": None if fresh is None else asdict(fresh),
     }
     session.document(facts, title=str(session.settings.db), shown=_stats_for_people(facts))
@@ -167,12 +173,19 @@ def _stats_for_people(facts: dict[str, Any]) -> dict[str, Any]:
         new = f"{fresh['ratings']:,} new ratings; ratings of {fresh['users']:,} users changed"
         shown[f"since {fresh['version']}"] = new
         shown["train again?"] = f"{'yes' if fresh['retrain'] else 'no'}: {fresh['why']}"
-    bars = _bins(facts["distribution"], scale["min"], scale["max"])
-    largest = max(bars.values(), default=0)
+    shown |= _drawn("by value", _bins(facts["distribution"], scale["min"], scale["max"]))
+    heading = "by time, of a sample" if facts["by_time_is_a_sample"] else "by time"
+    return shown | _drawn(heading, {row["span"]: row["count"] for row in facts["by_time"]})
+
+
+def _drawn(heading: str, counts: Mapping[str, int]) -> dict[str, str]:
+    """Return counts as bars below a heading; nothing where there are none."""
+    largest = max(counts.values(), default=0)
     narrow = render.Terminal.of(sys.stdout).ascii
-    for name, count in bars.items():
-        shown[name] = f"{count:>10,}  {render.bar(count, largest, 30, ascii=narrow)}"
-    return shown
+    bars = {
+        f"  {name}": f"{count:>10,}  {render.bar(count, largest, 30, ascii=narrow)}" for name, count in counts.items()
+    }
+    return {heading: ""} | bars if bars else {}
 
 
 def _bins(distribution: list[dict[str, Any]], low: float, high: float) -> dict[str, int]:

@@ -18,7 +18,7 @@ _PREVIEW: Columns = [
     "line",
     "user",
     "item",
-    "rating",
+    Column("rating", show=lambda rating: "" if rating is None else f"{rating:g}"),
     Column("time", "time (UTC)", show=lambda at: render.minute(render.iso(at))),
     Column("reason", "refused because", grows=True),
 ]
@@ -87,7 +87,7 @@ def import_(
     line = Line(session)
     result = import_source(
         session.database,
-        full_address(source, uri_file, say=session.say) if is_address(source) else source,
+        full_address(source, uri_file, say=render.say) if is_address(source) else source,
         format=source_format,
         mapping=pairs(mapping, "--map"),
         scale=_scale(scale),

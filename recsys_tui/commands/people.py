@@ -67,6 +67,7 @@ def forget(
     recsys-tui users forget 42 --redact --yes
     """
     from engine.services import forgetting
+    from recsys_tui.ui_state import UiState
     from store import forget as store
 
     services = session.services
@@ -80,6 +81,7 @@ def forget(
         if dry_run or not typer.confirm(f"Erase user {user} for good?", err=True):
             return
     proof, left, redacted = forgetting.forget_user(services, user, redact=redact)
+    UiState().forget(user)  # the terminal UI goes on with the person looked at last
     facts = {"dry_run": False, **proof._asdict(), "at": render.iso(proof.at), "redacted": redacted}
     backups = _backups(services.database.path)
     facts |= {"versions": [trace._asdict() for trace in left], "backups": backups}

@@ -159,7 +159,7 @@ def _query(text: str) -> dict[str, Any]:
     check_query(text)
     try:
         return dict(json_util.loads(text))
-    except (ValueError, TypeError, BSONError):
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, BSONError):
         hint = """dates are {"$date": "2026-01-01T00:00:00Z"}, ids {"$oid": "24 digits"}"""
         raise errors.UsageRefused("--query holds a value that cannot be read", hint=hint) from None
 

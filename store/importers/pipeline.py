@@ -43,7 +43,7 @@ class ImportResult:
         seconds: wall time.
         estimated_seconds: of a dry run, what the import itself will take; None otherwise.
         format, mapping: what the source was read as, and which column is what.
-        scale: the scale of the database after the import (of a dry run: what would be accepted); None without ratings.
+        scale: the scale of the database after the import (of a dry run: as it would be); None without ratings.
         preview: the first rows of a dry run: line, user, item, rating, time, and the reason where a row is refused.
     """
 

@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from store.loading.duplicates import RULES, Policy, reduce
 from store.loading.ids import IdTable
 from store.loading.spool import Rows, Spool, sort_rows
 from store.migrations import schema_version
-from store.scales import Acceptance, StoredScale, read_scale, settle
+from store.scales import Acceptance, StoredScale, read_scale, settle, shown
 
 _PREVIEW_ROWS = 20
 _MANY_ROWS = 500_000  # from here on keeping the index by item up to date costs more than making it anew
@@ -76,19 +77,21 @@ class ImportRun:
             reader = Reader(users, items, spool, settle(stored, stated))
             self._read(reader, lambda batch, _: preview.extend(_shown(batch, _PREVIEW_ROWS - len(preview))))
             self._check(reader, strict=strict, stored=exists)
-            counts = ingest.Counts()
-            foresee = self._foreseen if exists else lambda rows: ingest.Counts(stored=len(rows))
-            for part in worked_on(self._distinct(spool), foresee):
+            counts, values = ingest.Counts(), set[float]()
+            for part, found in worked_on(self._distinct(spool), partial(self._foreseen, exists=exists)):
                 counts += part
-            self._conclude(reader, counts, reader.taken, preview=preview)
+                values |= found
+            self._conclude(reader, counts, _scale_after(stored, reader.taken, values), preview=preview)
 
-    def _foreseen(self, rows: Rows) -> ingest.Counts:
-        """Say what would become of distinct rows in key order."""
+    def _foreseen(self, rows: Rows, *, exists: bool) -> tuple[ingest.Counts, set[float]]:
+        """Say what would become of distinct rows in key order, and which ratings they have."""
+        values = set(np.unique(rows.ratings).tolist())
+        if not exists:
+            return ingest.Counts(stored=len(rows)), values
         size = 2 * ingest.BATCH_ROWS
         parts = (rows.part(start, start + size) for start in range(0, len(rows), size))
-        return sum(
-            (ingest.foresee_batch(self._database, part, rule=RULES[self._policy]) for part in parts), ingest.Counts()
-        )
+        counts = (ingest.foresee_batch(self._database, part, rule=RULES[self._policy]) for part in parts)
+        return sum(counts, ingest.Counts()), values
 
     def _read(self, reader: Reader, refuse: Callable[[Batch, NDArray[np.int64]], None]) -> None:
         for batch in prefetched(self._importer.batches()):
@@ -202,6 +205,13 @@ class ImportRun:
             "scale": None if taken is None else taken.scale,
             **more,
         }
+
+
+def _scale_after(stored: Acceptance | None, taken: Acceptance | None, values: set[float]) -> Acceptance | None:
+    """Return the scale that the store would show with these ratings in it."""
+    if taken is None or not values:
+        return stored or taken
+    return Acceptance(shown(None if stored is None else stored.scale, taken, values), taken.stated)
 
 
 def _refused(batch: Batch, rows: NDArray[np.int64]) -> Iterator[Refused]:

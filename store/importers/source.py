@@ -83,7 +83,7 @@ class Source:
         self.address = given if self.is_address else ""
         if self.is_address or looks_like_login(given):
             self.text = shown_address(given)
-        if self.is_address and self.options.collection:
+        if self.is_address and self.options.collection and "/" in self.text.partition("//")[2]:
             self.text += f".{self.options.collection}"
         self.path = None if self.is_stdin or self.is_address else Path(given).expanduser()
         self.bytes_total: int | None = None

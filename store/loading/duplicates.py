@@ -37,6 +37,11 @@ class Rule:
     rating: str = "s.rating"
     at: str = f"CASE WHEN s.at > {NO_TIME} THEN s.at END"
 
+    @property
+    def averages(self) -> bool:
+        """True where what a stored row changes to no longer tells the staged one."""
+        return self.rating != "s.rating"
+
 
 RULES: dict[Policy, Rule] = {
     "latest": Rule(f"{_DIFFERS} AND (s.at = {NO_TIME} OR r.at IS NULL OR s.at >= r.at)"),

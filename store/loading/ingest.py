@@ -129,8 +129,11 @@ def finish(database: Database) -> None:
 
 def _foreseen(db: Connection, staged: Staged, rule: Rule) -> Counts:
     # no policy changes what is the same already, and asking that first takes a third of the time off
-    changed = f"CASE WHEN s.at = r.at AND s.rating = r.rating THEN NULL WHEN {rule.changes} THEN 1 END"
-    matched, updated = _one(db, f"SELECT count(*), count({changed}) FROM {_MATCHES}")
+    query = (
+        "SELECT count(*), count(CASE WHEN s.at = r.at AND s.rating = r.rating THEN NULL "
+        f"WHEN {rule.changes} THEN 1 END) FROM {_MATCHES}"
+    )
+    matched, updated = _one(db, query)
     return Counts(staged.n_rows - matched, updated, matched - updated)
 
 
@@ -155,9 +158,10 @@ def _merge(db: Connection, staged: Staged, import_id: int, rule: Rule) -> tuple[
         )
     if counts.stored:
         db.execute(f"INSERT OR IGNORE INTO ratings {new_rows}", (import_id,))
+    if counts.unchanged or (rule.averages and counts.updated):
+        keep_offer(db, import_id, staged.rows, as_stored=_is_as_stored(db, staged, counts))
     if not counts.unchanged:
         return counts, runs(staged.users)
-    keep_offer(db, import_id, staged.rows, as_stored=_is_as_stored(db, staged, counts))
     if counts.unchanged == staged.n_rows:
         return counts, []
     users = db.execute(f"SELECT DISTINCT s.user FROM {_MATCHES} WHERE r.import = ?", (import_id,)).fetchall()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from recsys_tui.ui_state import UiState
 from tests.cli import call, few_ratings
 
 WHO = "person-of-interest-77"
@@ -83,6 +84,17 @@ def test_rows_in_the_files_of_versions_can_be_emptied(tmp_path):
     # implicit ALS weighs by a sum over all users, so its scores move a little with everyone who goes
     assert [row["item"] for row in after["v2"]] == [row["item"] for row in before["v2"]]
     call(db, "recommend", users[0])
+
+
+def test_the_terminal_ui_remembers_the_forgotten_no_more(db, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    call(db, "rate", "somebody-seen", "16", "3")
+    kept = UiState()
+    kept.set("app.person", [str(db), "somebody-seen"])
+    kept.set("app.place", "users")
+    kept.save()
+    call(db, "users", "forget", "somebody-seen", "--yes")
+    assert (UiState().get("app.person", ["", ""]), UiState().get("app.place", "")) == (["", ""], "users")
 
 
 def test_an_unknown_person_is_not_found(db):

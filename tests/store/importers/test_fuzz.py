@@ -6,13 +6,12 @@ A few hundred cases in the ordinary suite; `make faults` runs 10,000 of each tes
 import io
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -23,8 +22,8 @@ from store.importers.base import Batch, Fault, Importer
 from store.importers.pipeline import import_source
 from store.importers.source import Source
 from store.migrations import migrate
+from tests.fuzz import Cases, fuzz
 
-Cases = Callable[[int], int]
 PIECES = st.one_of(
     st.sampled_from(
         [
@@ -46,14 +45,6 @@ PIECES = st.one_of(
 FILES = st.lists(PIECES, max_size=14).map(b"".join)
 # of a finished file: bytes changed at places from the end, and how much of it is there
 DAMAGE = st.tuples(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=4), st.integers(0, 60))
-
-
-def fuzz(cases: int, strategy: st.SearchStrategy[object], check: Callable[[object], None]) -> None:
-    """Run a check on so many drawn cases."""
-    quick = settings(
-        max_examples=cases, database=None, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
-    )
-    quick(given(strategy)(check))()
 
 
 def look_at(batch: Batch) -> None:

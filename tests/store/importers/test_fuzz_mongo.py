@@ -20,7 +20,8 @@ from store.importers.mongo_query import check_query
 from store.importers.mongo_values import KINDS
 from store.importers.mongodb import _DECODED, _EXACT, _RAW, _query
 from store.importers.nested import find_paths, keys_of, paths_in, projection, value_at
-from tests.store.importers.test_fuzz import Cases, assert_ours, fuzz, look_at
+from tests.fuzz import Cases, fuzz
+from tests.store.importers.test_fuzz import assert_ours, look_at
 
 NAMES = st.sampled_from(
     ["user", "item", "rating", "time", "userId", "movie", "id", "stars", "tags", "0", "título", "a b"]
