@@ -1,6 +1,7 @@
 """Documents, as MongoDB and other nested sources hold them, to batches and titles."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from store.importers.nested import keys_of, rows_at, value_at
 from store.importers.titles import NO_GENRES, year_of
 from store.importers.values import epochs_of, ratings_of, times_of
 
+_MOST_ROWS = 100_000  # of a batch out of arrays
 Document = Mapping[str, Any]
 _TITLE_ROLES = {
     "item": SYNONYMS["item"],
@@ -34,53 +36,92 @@ class Kinds(NamedTuple):
     time: Callable[[Any], str]
 
 
-def document_batch(
+def document_batches(
     documents: Sequence[Document],
     keys: Mapping[str, Sequence[str]],
     line: int,
     kinds: Kinds,
     raw: Callable[[Any], str],
-) -> Batch:
-    """Return the rows of documents.
+) -> Iterator[Batch]:
+    """Yield the rows of documents: one batch, or several where the arrays of a few documents hold very many.
 
     Args:
         documents: in the order of the source.
         keys: role to path; time may be missing.
         line: the number of the first row.
         kinds: for values of other kinds than JSON's.
-        raw: a document as text, for the quarantine.
+        raw: a document as text, for the quarantine. Of one with several rows, each keeps its own values by their paths.
     """
     columns = {role: [value_at(found, path) for found in documents] for role, path in keys.items()}
-    owners: Sequence[int] = range(len(documents))
-    uneven: NDArray[np.bool_] | None = None
-    if any(list in set(map(type, column)) for column in columns.values()):
-        columns, owners, uneven = _unwound(documents, keys)
+    if not any(list in set(map(type, column)) for column in columns.values()):
+        yield _batch(columns, line, kinds, lambda row: raw(documents[row]))
+        return
+    del columns
+    for rows in _unwound(documents, keys):
+        columns = dict(zip(keys, map(list, zip(*rows.values, strict=True)), strict=True))
+        yield _batch(columns, line, kinds, partial(_own_text, raw, rows.owners, columns, keys), rows.uneven)
+        line += len(rows.owners)
+
+
+def _batch(
+    columns: Mapping[str, list[Any]],
+    line: int,
+    kinds: Kinds,
+    text: Callable[[int], str],
+    uneven: Sequence[bool] | None = None,
+) -> Batch:
+    """Return rows; those of documents whose arrays do not fit each other have that for their fault."""
+    n_rows = len(columns["user"])
     users, user_faults = _ids(columns["user"], kinds)
     items, item_faults = _ids(columns["item"], kinds)
     ratings, rating_faults = _ratings(columns["rating"], kinds)
-    times, time_faults = _times(columns.get("time", [None] * len(owners)), kinds)
-    faults = np.where(uneven, np.uint8(Fault.FIELDS), np.uint8(0)) if uneven is not None else user_faults
+    times, time_faults = _times(columns.get("time", [None] * n_rows), kinds)
+    faults = user_faults if uneven is None else np.where(uneven, np.uint8(Fault.FIELDS), np.uint8(0))
     for later in (user_faults, item_faults, rating_faults, time_faults):
         faults = np.where(faults > 0, faults, later)
-    lines = range(line, line + len(owners))
-    return Batch(users, items, ratings, times, faults, lines, lambda row: raw(documents[owners[row]]))
+    return Batch(users, items, ratings, times, faults, range(line, line + n_rows), text)
 
 
-def _unwound(
-    documents: Sequence[Document], keys: Mapping[str, Sequence[str]]
-) -> tuple[dict[str, list[Any]], list[int], NDArray[np.bool_]]:
-    """Return columns with a row for each element of the arrays, whose document each row is of, and which do not fit."""
-    rows: list[tuple[Any, ...]] = []
-    owners: list[int] = []
-    uneven: list[bool] = []
+class _Unwound(NamedTuple):
+    """Rows of arrays: their values, what each is called by (see `_own_text`), and which stand for a whole document."""
+
+    values: list[tuple[Any, ...]]
+    owners: list[Any]
+    uneven: list[bool]
+
+
+def _unwound(documents: Sequence[Document], keys: Mapping[str, Sequence[str]]) -> Iterator[_Unwound]:
+    """Yield a row for each element of the arrays, and one for a document whose arrays do not fit each other."""
+    rows = _Unwound([], [], [])
     nothing = (None,) * len(keys)
-    for position, document in enumerate(documents):
+    for document in documents:
         found = rows_at(document, list(keys.values()))
-        rows += [nothing] if found is None else found
-        uneven += [found is None] * (len(rows) - len(owners))
-        owners += [position] * (len(rows) - len(owners))
-    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in keys]
-    return dict(zip(keys, columns, strict=True)), owners, np.array(uneven, np.bool_)
+        owner, values = (document, [nothing]) if found is None else (document.get("_id"), found)
+        for start in range(0, len(values), _MOST_ROWS):
+            part = values[start : start + _MOST_ROWS]
+            rows.values.extend(part)
+            rows.owners.extend([owner] * len(part))
+            rows.uneven.extend([found is None] * len(part))
+            if len(rows.owners) >= _MOST_ROWS:
+                yield rows
+                rows = _Unwound([], [], [])
+    if rows.owners:
+        yield rows
+
+
+def _own_text(
+    raw: Callable[[Any], str],
+    owners: list[Any],
+    columns: Mapping[str, list[Any]],
+    keys: Mapping[str, Sequence[str]],
+    row: int,
+) -> str:
+    """Return the values of one row of a document as text, by their paths; or a document that has no rows."""
+    if isinstance(owners[row], dict):
+        return raw(owners[row])
+    named = {} if owners[row] is None else {"_id": owners[row]}
+    found = {".".join(path): columns[role][row] for role, path in keys.items()}
+    return raw(named | {path: value for path, value in found.items() if value is not None})
 
 
 def _ids(values: list[Any], kinds: Kinds) -> tuple[Texts | Numbers, NDArray[np.uint8]]:

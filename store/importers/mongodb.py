@@ -15,7 +15,8 @@ import bson
 from bson import json_util
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.errors import BSONError
+from bson.errors import BSONError, InvalidBSON
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo import errors as mongo
 from pymongo.collection import Collection
@@ -24,7 +25,7 @@ from pymongo.database import Database as MongoDatabase
 from store import errors
 from store.importers.base import Batch, Title
 from store.importers.columns import check_mapping
-from store.importers.documents import DocumentTitles, document_batch, find_title_paths
+from store.importers.documents import DocumentTitles, document_batches, find_title_paths
 from store.importers.mongo_query import check_query
 from store.importers.mongo_values import GROWING, KINDS, kind
 from store.importers.nested import find_paths, keys_of, paths_in, projection, value_at
@@ -42,6 +43,8 @@ _DECODED: CodecOptions[dict[str, Any]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_MS,  # MongoDB knows more years than Python
     uuid_representation=UuidRepresentation.STANDARD,
 )
+_AS_SENT = _DECODED.with_options(document_class=RawBSONDocument)
+_SHORTEST = 5  # bytes of a document
 _RAW = json_util.JSONOptions(json_mode=json_util.JSONMode.RELAXED, uuid_representation=UuidRepresentation.STANDARD)
 _EXACT = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL, uuid_representation=UuidRepresentation.STANDARD)
 _PREFERENCES = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
@@ -109,26 +112,35 @@ class MongoImporter:
         """
         keys = {role: keys_of(path) for role, path in self.mapping.items()}
         line = 1
-        for documents in prefetched(self._documents(self._ratings, self._query, self._fields)):
-            batch = document_batch(documents, keys, line, KINDS, partial(json_util.dumps, json_options=_RAW))
+        for documents in self._decoded(prefetched(self._replies(self._ratings, self._query, self._fields), 1)):
+            for batch in document_batches(documents, keys, line, KINDS, partial(json_util.dumps, json_options=_RAW)):
+                line += len(batch)
+                yield batch
             self.last = json_util.dumps(documents[-1]["_id"], json_options=_EXACT)
-            line += len(batch)
-            yield batch
+            del documents  # of 16 MB as sent they may take 200 here
 
     def titles(self) -> Iterator[Title]:
         """Yield what the second collection knows of items; nothing where none was named."""
         if self._titles is not None:
-            for documents in self._documents(self._items, {}, self._title_fields, resumes=False):
+            for documents in self._decoded(self._replies(self._items, {}, self._title_fields, resumes=False)):
                 yield from self._titles.of(documents)
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def _documents(
+    def _decoded(self, replies: Iterable[bytes]) -> Iterator[_Documents]:
+        """Yield the documents of each reply; only one reply's worth of Python objects is made at a time."""
+        for data in replies:
+            with _translated(self._source.text):
+                documents = bson.decode_all(data, _DECODED)
+            yield documents
+            del documents
+
+    def _replies(
         self, collection: Collection[Any], query: dict[str, Any], fields: dict[str, int] | None, *, resumes: bool = True
-    ) -> Iterator[_Documents]:
-        """Yield the documents by ascending `_id`, going on after the last one where the connection is lost."""
+    ) -> Iterator[bytes]:
+        """Yield documents as sent, by ascending `_id`, going on after the last one where the connection is lost."""
         started = bool(self._after) and resumes
         last = json_util.loads(self._after) if started else None
         read = failures = 0
@@ -139,11 +151,11 @@ class MongoImporter:
                     cursor = collection.find_raw_batches(bounded, fields, sort=[("_id", 1)], batch_size=_BATCH)
                     with cursor:
                         for data in cursor:
-                            documents = bson.decode_all(data, _DECODED)
-                            if documents:
-                                started, last, failures = True, documents[-1]["_id"], 0
-                                read += len(documents)
-                                yield documents
+                            if data:
+                                count, last = _end(data)
+                                started, failures = True, 0
+                                read += count
+                                yield data
                     return
             except _Broken as error:
                 failures += 1
@@ -153,6 +165,21 @@ class MongoImporter:
                     self.broken = f"{error} after {read:,} documents"
                     return
                 time.sleep(_FIRST_PAUSE * 2 ** (failures - 1))
+
+
+def _end(data: bytes) -> tuple[int, Any]:
+    """Return how many documents a reply holds, and the `_id` of the last one.
+
+    Raises:
+        BSONError: they are damaged.
+    """
+    count = start = end = 0
+    while end < len(data):
+        start, end = end, end + int.from_bytes(data[end : end + 4], "little")
+        count += 1
+        if end - start < _SHORTEST:
+            raise InvalidBSON("a document without a length")
+    return count, RawBSONDocument(data[start:end], _AS_SENT)["_id"]
 
 
 def _query(text: str) -> dict[str, Any]:

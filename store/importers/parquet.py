@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from store import arrow, errors
 from store.importers.base import Batch, Fault, Texts, Title
 from store.importers.columns import check_mapping
-from store.importers.documents import Kinds, document_batch
+from store.importers.documents import Kinds, document_batches
 from store.importers.nested import find_paths, keys_of
 from store.importers.source import Source
 from store.importers.values import epochs_of, ratings_of, times_of
@@ -65,18 +65,18 @@ class ParquetImporter:
         size = _DOCUMENTS if self._unwinds else _BATCH_ROWS
         try:
             for part in self._parquet.iter_batches(size, columns=columns, use_threads=False):
-                if self._unwinds:
-                    batch = document_batch(part.to_pylist(), self._keys, row, _KINDS, partial(json.dumps, default=str))
-                else:
-                    batch = self._batch(part, row)
-                yield batch
-                row += len(batch)
+                for batch in self._unwound(part, row) if self._unwinds else [self._batch(part, row)]:
+                    row += len(batch)
+                    yield batch
         except (pa.ArrowException, OSError) as error:
             raise _damaged(self.file, error) from error
 
     def titles(self) -> Iterator[Title]:
         """Yield nothing: a table of ratings has no titles."""
         yield from ()
+
+    def _unwound(self, part: pa.RecordBatch, row: int) -> Iterator[Batch]:
+        return document_batches(part.to_pylist(), self._keys, row, _KINDS, partial(json.dumps, default=str))
 
     def _batch(self, part: pa.RecordBatch, row: int) -> Batch:
         columns = {role: _column(part, keys) for role, keys in self._keys.items()}

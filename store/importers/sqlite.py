@@ -9,7 +9,7 @@ from store import errors
 from store.database import APPLICATION_ID, Connection, Database
 from store.importers.base import Batch, Title
 from store.importers.columns import check_mapping, find_columns
-from store.importers.documents import DocumentTitles, Kinds, document_batch, find_title_paths
+from store.importers.documents import DocumentTitles, Kinds, document_batches, find_title_paths
 from store.importers.source import Source
 from store.near import near_names
 
@@ -62,7 +62,7 @@ class SqliteImporter:
         keys = {role: (role,) for role in self.mapping}
         for rows in self._rows(self._table, list(self.mapping.values())):
             documents = [dict(zip(self.mapping, row, strict=True)) for row in rows]
-            yield document_batch(documents, keys, line, _KINDS, self._raw)
+            yield from document_batches(documents, keys, line, _KINDS, self._raw)
             line += len(rows)
         if line == 1:
             raise errors.DataRefused(f"{self.file} has no rows", hint="is it the right table?")

@@ -15,7 +15,7 @@ from bson import json_util
 from hypothesis import strategies as st
 
 from store import errors
-from store.importers.documents import DocumentTitles, document_batch, find_title_paths
+from store.importers.documents import DocumentTitles, document_batches, find_title_paths
 from store.importers.mongo_query import check_query
 from store.importers.mongo_values import KINDS
 from store.importers.mongodb import _DECODED, _EXACT, _RAW, _query
@@ -70,9 +70,11 @@ def test_any_documents_become_rows_or_refused_rows(cases: Cases) -> None:
             paths = {role: role for role in ("user", "item", "rating", "time")}
         assert projection(paths.values())
         keys = {role: keys_of(path) for role, path in paths.items()}
-        batch = document_batch(found, keys, 1, KINDS, partial(json_util.dumps, json_options=_RAW))
-        assert len(batch) >= sum(not _has_list(document, keys) for document in found)
-        look_at(batch)
+        text = partial(json_util.dumps, json_options=_RAW)
+        batches = list(document_batches(found, keys, 1, KINDS, text))
+        assert sum(map(len, batches)) >= sum(not _has_list(document, keys) for document in found)
+        for batch in batches:
+            look_at(batch)
         json_util.dumps(found[-1]["user"], json_options=_EXACT)
 
     fuzz(cases(150), st.tuples(DOCUMENTS, MAPPINGS, st.sampled_from([b"", b"", b"\xff", b"\xed\xa0\x80"])), check)

@@ -15,6 +15,7 @@ from store.importers.base import Fault
 from store.importers.pipeline import import_source
 from store.importers.source import ReadOptions
 from store.imports import get_import
+from store.mend import rejected_rows
 from tests.mongo import Peer, free_port
 from tests.store.rows import quarantine, stored
 
@@ -202,6 +203,18 @@ def test_a_document_of_16_megabytes_beside_small_ones(database, films, address):
     assert take(database, address).reasons == {Fault.LONG_USER.reason: 1}
 
 
+def test_a_document_of_16_megabytes_that_is_one_array(database, films, address):
+    seen = [{"m": k, "s": 3} for k in range(20_000)]
+    seen[77] = {"m": 77, "s": "bad", "note": "x" * 15_000_000}
+    films.per.insert_one({"_id": "u1", "seen": seen})
+    mapping = {"user": "_id", "item": "seen.m", "rating": "seen.s"}
+    result = take(database, address, "per", mapping=mapping)
+    assert (result.read, result.stored, result.rejected) == (20_000, 19_999, 1)
+    assert quarantine(database) == [(78, Fault.NOT_A_NUMBER.reason, '{"_id": "u1", "seen.m": 77, "seen.s": "bad"}')]
+    (row,) = rejected_rows(database, result.import_id)
+    assert (row["user"], row["item"], row["rating"]) == ("u1", "77", "bad")
+
+
 def test_only_commands_that_read_are_sent(database, films, address, monkeypatch):
     films.ratings.insert_many(rows(300))
     films.movies.insert_many([{"movieId": 1, "title": "A"}])
@@ -338,14 +351,14 @@ def test_scripted_peer_a_login_is_refused(database):
 def test_documents_that_change_under_the_cursor_are_counted_once_each(database, films, address, monkeypatch):
     monkeypatch.setattr(mongodb, "_BATCH", 10)
     films.ratings.insert_many([{"_id": k, **row} for k, row in enumerate(rows(60))])
-    real = mongodb.document_batch
+    real = mongodb.document_batches
 
     def changing(documents, *rest):
         films.ratings.update_many({}, {"$set": {"extra": "x" * 100}})
         films.ratings.delete_one({"_id": 59})
         return real(documents, *rest)
 
-    monkeypatch.setattr(mongodb, "document_batch", changing)
+    monkeypatch.setattr(mongodb, "document_batches", changing)
     result = take(database, address)
     assert result.read in {59, 60}
     assert result.read == result.stored

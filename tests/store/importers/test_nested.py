@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from store import errors
+from store.importers import documents
 from store.importers.base import Fault
 from store.importers.pipeline import import_source
 from store.importers.source import ReadOptions
@@ -61,6 +62,21 @@ def test_arrays_of_different_lengths_are_refused_row_by_row(database, tmp_path):
     assert stored(database) == {("u5", "7"): (2.0, None)}
     assert (result.read, result.duplicates, result.rejected) == (4, 1, 2)
     assert [reason for _, reason, _ in quarantine(database)] == [Fault.MISSING_RATING.reason, Fault.FIELDS.reason]
+
+
+def test_very_long_arrays_come_in_several_batches(monkeypatch):
+    monkeypatch.setattr(documents, "_MOST_ROWS", 4)
+    found = [
+        {"_id": 1, "m": list(range(9)), "s": [3] * 9},
+        {"_id": 2, "m": [7], "s": [1, 2]},
+        {"_id": 3, "m": 8, "s": 1},
+    ]
+    keys = {"user": ("_id",), "item": ("m",), "rating": ("s",)}
+    batches = list(documents.document_batches(found, keys, 5, documents.Kinds(str, str), json.dumps))
+    assert [len(batch) for batch in batches] == [4, 4, 3]
+    assert [line for batch in batches for line in batch.lines] == list(range(5, 16))
+    assert [batches[0].raw(3), batches[2].raw(1)] == ['{"_id": 1, "m": 3, "s": 3}', json.dumps(found[1])]
+    assert batches[2].faults.tolist() == [0, Fault.FIELDS, 0]
 
 
 def test_extended_json_is_read_as_what_it_stands_for(database, tmp_path):
