@@ -34,10 +34,9 @@ def replace_files(registry: Registry, version: ModelVersion, bundles: Mapping[st
         with registry.database.write() as db:
             files = json.dumps({name: fact._asdict() for name, fact in facts.items()})
             db.execute("UPDATE versions SET files = ? WHERE id = ?", (files, version.id))
-            for before, after in moved.items():
+            for was, now in moved.items():
                 db.execute(
-                    "UPDATE versions SET members = replace(members, ?, ?) WHERE instr(members, ?)",
-                    (before, after, before),
+                    "UPDATE versions SET members = replace(members, ?, ?) WHERE instr(members, ?)", (was, now, was)
                 )
             shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)

@@ -5,6 +5,7 @@ from typing import Any
 
 from store.importers.documents import Kinds
 
+_SHORTEST = 5  # bytes of a document
 _LAST_SECOND = 253_402_300_799
 _TEXTS: dict[str, Callable[[Any], str]] = {
     "ObjectId": str,
@@ -43,3 +44,14 @@ def _time(value: Any) -> str:
 
 
 KINDS = Kinds(_text, _time)
+
+
+def last_document(reply: bytes) -> tuple[int, bytes]:
+    """Return how many documents a reply holds, one after the other, and the bytes of the last; b"" where damaged."""
+    count = start = end = 0
+    while end < len(reply):
+        start, end = end, end + int.from_bytes(reply[end : end + 4], "little")
+        count += 1
+        if end - start < _SHORTEST:
+            return count, b""
+    return count, reply[start:end]

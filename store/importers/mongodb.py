@@ -15,7 +15,7 @@ import bson
 from bson import json_util
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.errors import BSONError, InvalidBSON
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo import errors as mongo
@@ -25,29 +25,26 @@ from pymongo.database import Database as MongoDatabase
 from store import errors
 from store.importers.base import Batch, Title
 from store.importers.columns import check_mapping
-from store.importers.documents import DocumentTitles, document_batches, find_title_paths
+from store.importers.document_titles import DocumentTitles, find_title_paths
+from store.importers.documents import document_batches
+from store.importers.mongo_choice import check_collection, check_database, check_preference, refusal
 from store.importers.mongo_query import check_query
-from store.importers.mongo_values import GROWING, KINDS, kind
+from store.importers.mongo_values import GROWING, KINDS, kind, last_document
 from store.importers.nested import find_paths, keys_of, paths_in, projection, value_at
 from store.importers.reading import prefetched
 from store.importers.source import Source
-from store.near import near_names
-from store.secrets import redacted
 
 _BATCH, _SAMPLE, _SAMPLE_BYTES = 20_000, 100, 32 << 20
 _RETRIES, _FIRST_PAUSE = 5, 0.2
 _BREAKS = (mongo.AutoReconnect, mongo.CursorNotFound, mongo.NetworkTimeout, mongo.ExecutionTimeout)
-_LOGIN_CODES = frozenset({13, 18, 8000})
 _DECODED: CodecOptions[dict[str, Any]] = CodecOptions(
     unicode_decode_error_handler="surrogateescape",  # refused row by row, not document by document
     datetime_conversion=DatetimeConversion.DATETIME_MS,  # MongoDB knows more years than Python
     uuid_representation=UuidRepresentation.STANDARD,
 )
 _AS_SENT = _DECODED.with_options(document_class=RawBSONDocument)
-_SHORTEST = 5  # bytes of a document
 _RAW = json_util.JSONOptions(json_mode=json_util.JSONMode.RELAXED, uuid_representation=UuidRepresentation.STANDARD)
 _EXACT = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL, uuid_representation=UuidRepresentation.STANDARD)
-_PREFERENCES = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
 _Documents = list[dict[str, Any]]
 
 
@@ -152,7 +149,8 @@ class MongoImporter:
                     with cursor:
                         for data in cursor:
                             if data:
-                                count, last = _end(data)
+                                count, ending = last_document(data)
+                                last = RawBSONDocument(ending, _AS_SENT)["_id"]
                                 started, failures = True, 0
                                 read += count
                                 yield data
@@ -165,21 +163,6 @@ class MongoImporter:
                     self.broken = f"{error} after {read:,} documents"
                     return
                 time.sleep(_FIRST_PAUSE * 2 ** (failures - 1))
-
-
-def _end(data: bytes) -> tuple[int, Any]:
-    """Return how many documents a reply holds, and the `_id` of the last one.
-
-    Raises:
-        BSONError: they are damaged.
-    """
-    count = start = end = 0
-    while end < len(data):
-        start, end = end, end + int.from_bytes(data[end : end + 4], "little")
-        count += 1
-        if end - start < _SHORTEST:
-            raise InvalidBSON("a document without a length")
-    return count, RawBSONDocument(data[start:end], _AS_SENT)["_id"]
 
 
 def _query(text: str) -> dict[str, Any]:
@@ -211,13 +194,7 @@ def _translated(source: str, *, again: bool = False) -> Iterator[None]:
     except _BREAKS:
         raise _Broken(f"the connection to {source} was lost") from None
     except mongo.OperationFailure as error:
-        if error.code in _LOGIN_CODES:
-            raise errors.DataRefused(
-                f"{source}: the server refuses the login, or the user may not read there",
-                hint="check user, password and authSource in RECSYS_MONGO_URI or --uri-file",
-            ) from None
-        said = redacted(str((error.details or {}).get("errmsg", "")).partition("\n")[0][:200])
-        raise errors.DataRefused(f"{source}: the server refuses: {said}", hint="check --query and --map") from None
+        raise refusal(source, error.code, str((error.details or {}).get("errmsg", ""))) from None
     except (mongo.ConfigurationError, mongo.InvalidURI, mongo.InvalidName, ValueError, TypeError, UserWarning):
         raise errors.UsageRefused(
             f"{source}: the address or one of its options cannot be used",
@@ -236,8 +213,7 @@ def _translated(source: str, *, again: bool = False) -> Iterator[None]:
 def _connect(source: Source) -> MongoClient[Any]:
     milliseconds = int(source.options.timeout * 1000)
     wanted = source.options.read_preference
-    if wanted and wanted not in _PREFERENCES:
-        raise errors.UsageRefused(f"--read-preference {wanted}: no such one", hint=f"one of {', '.join(_PREFERENCES)}")
+    check_preference(wanted)
     preference: dict[str, Any] = {"readPreference": wanted} if wanted else {}
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # an option that pymongo does not know
@@ -265,18 +241,13 @@ def _database(client: MongoClient[Any], source: Source) -> MongoDatabase[Any]:
         names = client.list_database_names()
     except mongo.OperationFailure:  # a user of one database may not list them all
         return found
-    if found.name not in names:
-        raise errors.NotFound(f"the server has no database {found.name!r}", hint=near_names(found.name, names))
+    check_database(found.name, names)
     return found
 
 
 def _need(database: MongoDatabase[Any], names: list[str], name: str, flag: str) -> Collection[Any]:
-    """Return a collection, or refuse a name that is missing or unknown; the hint names those near."""
-    shown = ", ".join(sorted(names)[:10]) or "none"
-    if not name:
-        raise errors.UsageRefused(f"{flag} is missing", hint=f"{flag} NAME; {database.name} has {shown}")
-    if name not in names:
-        raise errors.NotFound(f"{database.name} has no collection {name!r}", hint=near_names(name, names))
+    """Return a collection, or refuse a name that is missing or unknown."""
+    check_collection(name, names, database=database.name, flag=flag)
     return database.get_collection(name)
 
 

@@ -9,7 +9,8 @@ from store import errors
 from store.database import APPLICATION_ID, Connection, Database
 from store.importers.base import Batch, Title
 from store.importers.columns import check_mapping, find_columns
-from store.importers.documents import DocumentTitles, Kinds, document_batches, find_title_paths
+from store.importers.document_titles import DocumentTitles, find_title_paths
+from store.importers.documents import Kinds, document_batches
 from store.importers.source import Source
 from store.near import near_names
 

@@ -15,7 +15,8 @@ from bson import json_util
 from hypothesis import strategies as st
 
 from store import errors
-from store.importers.documents import DocumentTitles, document_batches, find_title_paths
+from store.importers.document_titles import DocumentTitles, find_title_paths
+from store.importers.documents import document_batches
 from store.importers.mongo_query import check_query
 from store.importers.mongo_values import KINDS
 from store.importers.mongodb import _DECODED, _EXACT, _RAW, _query
