@@ -21,9 +21,17 @@ from store.importers.columns import check_mapping
 from store.importers.documents import Kinds, document_batches
 from store.importers.nested import find_paths, keys_of
 from store.importers.source import Source
-from store.importers.values import epochs_of, ratings_of, times_of
+from store.importers.values import epochs_of, ratings_of, seconds_of, times_of
 
 _BATCH_ROWS = 256 * 1024
+_PARTS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}  # of a second
+_DAMAGE = (
+    pa.ArrowException,
+    OSError,
+    UnicodeError,
+    OverflowError,
+    ValueError,
+)  # names that are no text, years beyond all
 _DOCUMENTS = 20_000  # rows that become Python objects at a time
 
 
@@ -39,7 +47,7 @@ class ParquetImporter:
 
         try:
             self._parquet = parquet.ParquetFile(source.path)
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGE as error:
             raise _damaged(source.name, error) from error
         schema = self._parquet.schema_arrow
         names = [path for field in schema for path in _paths(field.name, field.type)]
@@ -68,7 +76,7 @@ class ParquetImporter:
                 for batch in self._unwound(part, row) if self._unwinds else [self._batch(part, row)]:
                     row += len(batch)
                     yield batch
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGE as error:
             raise _damaged(self.file, error) from error
 
     def titles(self) -> Iterator[Title]:
@@ -179,11 +187,10 @@ def _numbers(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
 
 def _times(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     kind = column.type
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        import pyarrow.compute as pc
-
-        whole = pc.floor_temporal(column.cast(pa.timestamp("us")), unit="second").cast(pa.timestamp("s"))
-        return epochs_of(arrow.times(whole.cast(pa.int64())))
+    if pa.types.is_timestamp(kind):
+        return seconds_of(arrow.times(column.cast(pa.int64())), _PARTS[kind.unit])
+    if pa.types.is_date(kind):
+        return seconds_of(arrow.times(column.cast(pa.date64()).cast(pa.int64())), _PARTS["ms"])
     if pa.types.is_integer(kind) and kind != pa.uint64():
         return epochs_of(arrow.times(column.cast(pa.int64())))
     return times_of(_text(column))
@@ -191,9 +198,17 @@ def _times(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
 
 def _row_reader(part: pa.RecordBatch) -> Callable[[int], str]:
     def read(row: int) -> str:
-        return json.dumps(part.slice(row, 1).to_pylist()[0], default=str)
+        return json.dumps({name: _shown(part.column(name)[row]) for name in part.schema.names}, default=str)
 
     return read
+
+
+def _shown(value: pa.Scalar) -> Any:
+    """Return a value as Python has it; a moment beyond Python's years as its number."""
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):
+        return value.value
 
 
 def _damaged(name: str, error: Exception) -> errors.DataRefused:

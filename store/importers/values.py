@@ -87,6 +87,14 @@ def epochs_of(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np
     return np.where(missing | bad, NO_TIME, seconds), np.where(bad, np.uint8(Fault.BAD_TIME), np.uint8(0))
 
 
+def seconds_of(numbers: NDArray[np.int64], unit: int = 1) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return times int64 (n,) and faults uint8 (n,) of moments (n,), each so many parts of a second."""
+    missing = numbers == NO_TIME
+    seconds = numbers // unit
+    bad = ((seconds < _FIRST_SECOND) | (seconds > _LAST_SECOND)) & ~missing
+    return np.where(missing | bad, NO_TIME, seconds), np.where(bad, np.uint8(Fault.BAD_TIME), np.uint8(0))
+
+
 def _spread(column: Texts, parsed: list[tuple[Any, Fault]], dtype: type) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Carry what was parsed of the distinct texts to the rows."""
     values: NDArray[Any] = np.fromiter((value for value, _ in parsed), dtype, len(parsed))

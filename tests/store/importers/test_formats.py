@@ -153,3 +153,17 @@ def test_a_damaged_parquet_file_is_refused(database: Database, tmp_path: Path) -
     source.write_bytes(source.read_bytes()[:-20])
     with pytest.raises(errors.DataRefused, match="not a whole Parquet file"):
         import_source(database, str(source))
+
+
+@pytest.mark.parametrize(("unit", "parts"), [("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_parquet_moments_of_every_unit_lose_their_fraction_alone(
+    database: Database, tmp_path: Path, unit: str, parts: int
+) -> None:
+    moments = pa.array([1_112_486_027 * parts + parts // 2, -parts, 2**62, None], pa.timestamp(unit, tz="Europe/Paris"))
+    import_source(
+        database, write_parquet(tmp_path, user=list("abcd"), item=["x"] * 4, rating=[3, 3, 3, 3], time=moments)
+    )
+    found = {user: at for (user, _), (_, at) in stored(database).items()}
+    beyond = {"c": 2**62 // parts} if unit == "ns" else {}
+    assert found == {"a": 1_112_486_027, "b": -1, "d": None} | beyond
+    assert [reason for _, reason, _ in quarantine(database)] == ([] if beyond else ["bad time"])

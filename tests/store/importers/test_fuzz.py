@@ -112,7 +112,8 @@ def column(kind: pa.DataType, seeds: list[int | None]) -> pa.Array:
     else:
         texts = pa.array([None if seed is None else str(seed) for seed in seeds], pa.string())
         numbers = pa.array([seed if seed is None else seed % 100 for seed in seeds], pa.int64())
-        for values_in in (texts, numbers, numbers.cast(pa.int32())):
+        whole = [pa.array(seeds, pa.int64())] if pa.types.is_temporal(kind) else []
+        for values_in in (*whole, texts, numbers, numbers.cast(pa.int32())):
             with suppress(pa.ArrowException):
                 return values_in.cast(kind)
         return pa.nulls(len(seeds), kind)
