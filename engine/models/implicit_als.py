@@ -144,7 +144,9 @@ class ImplicitALS(Model):
                 )
             self.epochs_done = number
             losses = {"train": loss} | ({"valid": self._misses(valid)} if valid is not None and len(valid) else {})
-            yield Epoch(number, self.config.epochs, losses, steps.n_ratings, schedule.note(number))
+            n_ratings = steps.n_ratings
+            del steps  # the rows of a sample are not kept while all rows are grouped
+            yield Epoch(number, self.config.epochs, losses, n_ratings, schedule.note(number))
 
     def settle(self, train: Interactions) -> None:
         """Solve every user exactly, as the last epoch does."""
@@ -157,9 +159,9 @@ class ImplicitALS(Model):
             self.user_vectors = steps.users_of(self.user_vectors, self.design, exactly=True)
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
-        """Return a forecast of the peak memory of training: the rows in both orders, and four sets of vectors."""
-        factors: int = self.config.n_factors
-        return 60 * n_ratings + 16 * (n_users + n_items) * (factors + 12)
+        """Return a forecast of the peak memory of training: the rows while they are grouped, or with the vectors."""
+        vectors: int = 12 * (n_users + n_items) * self.config.n_factors  # three float32 sets
+        return max(49 * n_ratings, 42 * n_ratings + vectors)
 
     def _take(self, facts: TrainingFacts) -> None:
         self.facts = facts

@@ -109,12 +109,14 @@ class MatrixFactorizationModel(FactorModel):
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory of training: the rows, grouped both ways, and sets of vectors.
 
-        ALS is at its largest where it looks for the directions that it starts from.
+        ALS is at its largest where it groups the rows, or where it looks for the directions that it starts from.
         """
         config = self.config
-        sets = _SETS[config.solver] + config.svd_plus_plus
-        numbers = sets * (config.n_factors + SPARE) + (_OF_FEATURES if config.features else 0)  # a user or item
-        return int(_A_RATING * n_ratings + 4 * numbers * (n_users + n_items))
+        numbers = _SETS[config.solver] * (config.n_factors + SPARE) + (_OF_FEATURES if config.features else 0)
+        vectors = 4 * numbers * (n_users + n_items)
+        if config.solver == "sgd":
+            return int(_GROUPED * n_ratings + vectors)
+        return int(max(_GROUPED * n_ratings, _TWICE * n_ratings + vectors))
 
     def _advance(self, data: Prepared, number: int, rng: np.random.Generator) -> None:
         """Make one epoch: the first fits biases and tastes, the second adds factors, the others improve them."""
@@ -240,6 +242,7 @@ class MatrixFactorizationModel(FactorModel):
 
 
 _PATIENCE = 3
-_A_RATING = 52  # bytes at the peak: the rows, the same by item, and what is left of them
-_SETS = {"als": 12, "sgd": 5}  # float32 matrices as large as the factors at the peak
+_GROUPED = 45  # bytes a rating while the rows are grouped by item; SGD keeps an order of them instead
+_TWICE = 38  # the rows, the same by item, and what is left of them
+_SETS = {"als": 9.5, "sgd": 5}  # float32 matrices as large as the factors at the peak
 _OF_FEATURES = 75  # float32 numbers at the peak for what catalogues usually have, about 25 genres and decades

@@ -1,0 +1,17 @@
+"""What models say before training that they will need, against what a process then needed."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import trial
+
+SETTINGS = [("mf", {"epochs": 3}), ("ials", {"epochs": 2, "solver": "cg"})]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak cannot be measured here")
+@pytest.mark.parametrize(("name", "settings"), SETTINGS)
+def test_the_forecast_is_near_the_peak(name, settings):
+    with trial.skewed(6_000, 4_000, 300_000) as path:
+        one = trial.run(path, name, settings)
+    assert 0.8 * one["peak"] < one["forecast"] < 1.25 * one["peak"]
