@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.data import NO_TIME, Interactions
 from engine.errors import DataTooSmall, EngineError, SettingRefused
-from engine.splits import SPLITS, split, validation
+from engine.splits import SPLITS, split, split_around, validation
 
 
 def ratings(users, items, times=None):
@@ -174,3 +174,31 @@ class TestValidation:
     def test_tiny_data_keeps_its_rows(self):
         for seed in range(40):
             assert len(validation(ratings([0], [0]), seed, share=0.9).train) == 1
+
+
+class TestAround:
+    """A later split that holds the rows of an earlier one out again."""
+
+    @pytest.mark.parametrize("how", ["random", "per-user"])
+    def test_keeps_all_of_them_and_draws_what_the_share_lacks(self, how):
+        data = many()
+        apart = np.zeros(len(data), bool)
+        apart[::10] = True
+        parts = split_around(data, apart, how, test=0.2, seed=1)
+        assert len(parts.test) == 800
+        assert pairs_of(data.rows(apart)) <= pairs_of(parts.test)
+        assert not pairs_of(parts.train) & pairs_of(parts.test)
+        again = split_around(data, apart, how, test=0.2, seed=1)
+        assert pairs_of(again.test) == pairs_of(parts.test)
+        assert (parts.protocol["split"], parts.protocol["test_rows"]) == (how, 800)
+
+    def test_draws_nothing_where_the_share_is_reached(self):
+        data = many()
+        apart = np.arange(len(data)) % 2 == 0
+        assert pairs_of(split_around(data, apart, "random", test=0.2, seed=1).test) == pairs_of(data.rows(apart))
+
+    def test_by_time_what_is_latest_is_held_out_as_always(self):
+        data = many()
+        apart = np.arange(len(data)) % 2 == 0
+        here, there = split_around(data, apart, "temporal", test=0.2, seed=1), split(data, "temporal", test=0.2, seed=1)
+        assert pairs_of(here.test) == pairs_of(there.test)
