@@ -139,7 +139,11 @@ class Model(ABC):
             raise EngineError(
                 f"{self.name} ranks items and predicts no ratings", hint="ask a version of another model, such as mf"
             )
-        return self.facts.scale.clip(self.scores(vector, items))
+        return self.as_ratings(self.scores(vector, items))
+
+    def as_ratings(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the ratings that scores (n,) stand for: themselves, within the scale."""
+        return self.facts.scale.clip(scores)
 
     def rate_pairs(self, users: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Return predicted ratings of (user, item) pairs (n,); a user without training rows gets the cold vector."""

@@ -10,7 +10,7 @@ Evaluating Baselines" (the implicit features; with both sides it is their Bayesi
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +20,14 @@ from engine.data import Interactions
 from engine.errors import TrainingFailed, UnknownItem
 from engine.models.base import Epoch, TrainingFacts
 from engine.models.config import Config, setting
-from engine.models.sampled import SHAPE_AT, Sample, SampledModel, thinned
+from engine.models.levels import places_of
+from engine.models.sampled import SHAPE_AT, SampledModel
+from engine.models.samples import Sample, thinned
 from engine.models.self_check import SelfCheck
 
 if TYPE_CHECKING:
     from engine.models.gibbs import Side
+    from engine.models.probit import Latent
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class BayesianMFConfig(Config):
     implicit: str = setting(
         "both", "Whose factors depend on which ratings there are.", choices=("both", "users", "items", "none")
     )
+    likelihood: str = setting(
+        "gaussian",
+        "How ratings come about: on a line with noise, or as levels with sampled bounds (ordered probit).",
+        choices=("gaussian", "probit"),
+    )
     side_features: bool = setting(True, "Let the factors of items depend on genres and years.")
     time_limit: float = setting(0.0, "Seconds after which no further sample is begun; 0 for no limit.", low=0.0)
 
@@ -50,6 +58,7 @@ class BayesianMFModel(SampledModel):
 
     _resumed: dict[str, NDArray[Any]] | None = None
     _sides: "tuple[Side, ...]" = ()  # users and items; none in a model that was loaded
+    _latent: "Latent | None" = None
     _check: SelfCheck
     _noise_precision: float
     _least_noise: float
@@ -81,6 +90,7 @@ class BayesianMFModel(SampledModel):
     def _begin(self, train: Interactions, seed: int) -> None:
         """Set up both sides, as they were where training goes on."""
         from engine.models.gibbs_start import Standard, start
+        from engine.models.probit import Latent
 
         standard = Standard.of(train)
         self.facts = TrainingFacts.of(train)
@@ -88,12 +98,16 @@ class BayesianMFModel(SampledModel):
         rank = self.config.n_factors or _rank(len(train))
         rng = np.random.default_rng([seed, 0])
         self._sides = start(train, rank, self.config.implicit, self.config.side_features, rng)
+        self._latent = Latent(train, self.mean, self.deviation) if self.config.likelihood == "probit" else None
+        self.grades = self._latent.values if self._latent is not None else np.zeros(0)
         self._check = SelfCheck(train, self.mean, self.deviation)
         if self.epochs_done and self._resumed is not None:
             self._check.moments = self._resumed["resume.check"].copy()
             for side, name in zip(self._sides, _SIDES, strict=True):
                 side.set_arrays(_under(f"resume.{name}.", self._resumed))
             self._noise_precision = float(self._resumed["resume.noise_precision"][0])
+            if self._latent is not None:
+                self._latent.cuts = self.samples[-1].cuts.copy()
         else:
             self.samples, self._noise_precision = [], 1.0
 
@@ -101,6 +115,8 @@ class BayesianMFModel(SampledModel):
         """Draw everything once, keep the sample, and return the RMSE of the average on some training rows."""
         users, items = self._sides
         n_ratings = len(train)
+        if self._latent is not None and number > _PLAIN:
+            self._latent.draw(users, items, self._noise_precision, rng, settling=number <= _PLAIN + _SETTLING)
         items.draw(users, self._noise_precision, rng)
         users.draw(items, self._noise_precision, rng)
         self._keep(number)
@@ -110,15 +126,30 @@ class BayesianMFModel(SampledModel):
             raise TrainingFailed(
                 f"the loss of epoch {number} is not finite", hint="look for extreme ratings: `data health`"
             )
-        # τ ~ Gamma(1 + n/2, rate ε + Σ (r - r̂)² / 2), and never more than the rounding of ratings allows
-        drawn = rng.gamma(1 + n_ratings / 2) / (self._least_noise + squares / 2)
-        self._noise_precision = min(drawn, 1 / self._least_noise)
-        return self.deviation * self._check.loss()
+        if self._latent is None or not self._latent.fixes_noise:
+            # τ ~ Gamma(1 + n/2, rate ε + Σ (r - r̂)² / 2), and never more than the rounding of ratings allows
+            drawn = rng.gamma(1 + n_ratings / 2) / (self._least_noise + squares / 2)
+            self._noise_precision = min(drawn, 1 / self._least_noise)
+        return self.deviation * self._check.loss(self._expected)
+
+    def _expected(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the standardized ratings (n,) expected at standardized scores."""
+        if self._latent is None:
+            return scores
+        return (self._latent.levels(self._noise_precision).expected(scores) - self.mean) / self.deviation
+
+    def _given_scores(self, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the standardized ratings (n,) of the rows checked, or the latent values behind them."""
+        if self._latent is None:
+            return self._check.ratings
+        levels = self._latent.levels(self._noise_precision)
+        return levels.latent(places_of(self.grades, self.mean + self.deviation * self._check.ratings), predicted)
 
     def _shape(self) -> NDArray[np.float64]:
         """Return the quantiles of residuals of left-out ratings in units of their spread."""
         noise_precision = float(np.mean([sample.noise_precision for sample in self.samples]))
-        left = self.deviation * self._check.residuals(noise_precision)
+        predicted = self.mean + self.deviation * self._check.left_out(noise_precision, self._given_scores)
+        left = self.as_scores(self.mean + self.deviation * self._check.ratings) - predicted
         for others, rows in self._check.by_count(self.facts.user_counts):
             left[rows] /= self.spread(others, self._check.items[rows])
         return np.quantile(left, SHAPE_AT) if len(left) else np.zeros(len(SHAPE_AT))
@@ -138,8 +169,16 @@ class BayesianMFModel(SampledModel):
             np.where(users.active[:, None], users.means[:, :k] - users.level.astype(np.float32), np.float32(0.0)),
             np.where(seen, items.means, items.centre)[:, :k],
         )
+        if self._latent is not None:  # users are folded in once it is known which samples are kept
+            newest = replace(newest, users=None, cuts=self._latent.cuts, centres=self._latent.centres)
         self.samples = thinned([*self.samples, newest], self.config.samples, self.config.burn_in)
         self.forget()
+
+    def _completed(self, sample: Sample) -> Sample:
+        """Fold all users into a sample of a probit."""
+        if sample.users is not None or self._latent is None:
+            return sample
+        return replace(sample, users=self._latent.users_of(sample, self._sides[0]))
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory of training: the rows, the kept samples while they are put together."""
@@ -208,4 +247,6 @@ def _one_thread_each() -> Any:
 
 _RANKS = (15, 31)
 _LARGE = 300_000
+_PLAIN = 5  # iterations of a probit that take ratings for latent values: from nothing, scores and noise part slowly
+_SETTLING = 10  # further iterations whose proposals are all taken: from far off the ratio of a Newton step says nothing
 _SIDES = ("users", "items")

@@ -81,6 +81,7 @@ class Block:
         self._features = Features(
             seen.indptr.astype(np.int64), seen.indices.astype(np.int32), seen.data.astype(np.float32)
         )
+        self._n_rows = len(active)
         self._unseen = weights.tocsr()[np.flatnonzero(~active)].astype(np.float32)
         self._used = np.diff(self._features.starts) > 0
         self.effects = np.zeros((weights.shape[1], width), np.float32)
@@ -107,6 +108,15 @@ class Block:
         used = self.effects[self._used, :k].astype(np.float64)
         self.prior.draw(used.T @ used, len(used), rng)
         return left @ again
+
+    def of_seen(self, effects: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what other effects (n_features, width) would add to the vectors of the rows with ratings."""
+        from scipy.sparse import csc_array
+
+        starts, members, weights = self._features
+        table = csc_array((weights, members, starts), shape=(self._n_rows, len(effects)))
+        added: NDArray[np.float32] = table @ effects
+        return added
 
     def of_unseen(self) -> NDArray[np.float32]:
         """Return what the features add to the vectors of the rows without ratings."""
@@ -144,6 +154,11 @@ class Side:
         self.centre, self.means = np.zeros_like(self.vectors), np.zeros_like(self.vectors)
         counts = np.diff(self.rows.starts)
         self._rare = np.flatnonzero((counts > 0) & (counts <= _few(self.vectors.shape[1])))
+        self._rare_rows = _rows_of(self.rows, self._rare)
+
+    def set_ratings(self, ratings: NDArray[np.float32]) -> None:
+        """Put other values (n,) in the place of the ratings, in the order of the rows."""
+        self.rows = self.rows._replace(ratings=ratings)
         self._rare_rows = _rows_of(self.rows, self._rare)
 
     def draw_priors(self, rng: np.random.Generator) -> None:
@@ -186,24 +201,14 @@ class Side:
     ) -> None:
         """Draw the vectors of some rows, whose ratings are given."""
         width = self.vectors.shape[1]
-        white, back = (matrix.astype(np.float32) for matrix in self.prior.whitening(width))
-        scale = float(np.sqrt(noise_precision))
-        given = Given(
-            other.vectors[:, 0].copy(),
-            np.float32(scale) * (other.design() @ back.T),
-            scale,
-            self.centre[which] @ white,
-            rng.standard_normal((len(which), width + _few(width)), np.float32),
+        normals = rng.standard_normal((len(which), width + _few(width)), np.float32)
+        self.means[which], self.vectors[which] = conditional(
+            rows, other.vectors, self.centre[which], self.prior, noise_precision, normals
         )
-        means, samples = np.empty((2, len(which), width), np.float32)
-        over_rows(sample_rows, rows.starts, rows, given, means, samples)
-        self.means[which], self.vectors[which] = means @ back, samples @ back
 
     def design(self) -> NDArray[np.float32]:
         """Return (1, factors) (n, width): what multiplies the other side's vectors."""
-        design = self.vectors.copy()
-        design[:, 0] = 1.0
-        return design
+        return _design(self.vectors)
 
     def squares(self, other: "Side") -> float:
         """Return the sum of the squared residuals of all ratings."""
@@ -227,6 +232,37 @@ class Side:
         for number, block in enumerate(self.blocks):
             block.prior = Prior(named[f"block{number}.precision"], named[f"block{number}.scales"])
             block.effects = named[f"block{number}.effects"]
+
+
+def conditional(
+    rows: Rows,
+    others: NDArray[np.float32],
+    centre: NDArray[np.float32],
+    prior: Prior,
+    noise_precision: float,
+    normals: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return expectation and draw (n, width) of vectors around a centre (n, width), given the other side's (m, width).
+
+    Without normals the draw is the expectation.
+    """
+    width = others.shape[1]
+    white, back = (matrix.astype(np.float32) for matrix in prior.whitening(width))
+    scale = float(np.sqrt(noise_precision))
+    if normals is None:
+        normals = np.zeros((len(centre), width + _few(width)), np.float32)
+    design = np.float32(scale) * (_design(others) @ back.T)
+    given = Given(others[:, 0].copy(), design, scale, centre @ white, normals)
+    means, samples = np.empty((2, len(centre), width), np.float32)
+    over_rows(sample_rows, rows.starts, rows, given, means, samples)
+    return means @ back, samples @ back
+
+
+def _design(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (1, factors) (n, width) of vectors (bias, factors)."""
+    design = vectors.copy()
+    design[:, 0] = 1.0
+    return design
 
 
 def padded_width(k: int) -> int:

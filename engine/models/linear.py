@@ -72,7 +72,7 @@ class LinearModel(Model):
             rows = slice(start, start + _PAIRS_AT_ONCE)
             products = np.einsum("nd,nd->n", self.user_vectors[users[rows]], self.design[items[rows]])
             predicted[rows] = self.offsets[items[rows]] + products
-        return self.facts.scale.clip(predicted)
+        return self.as_ratings(predicted)
 
     def fold_in(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> Vector:
         """Return the vector (d,) of a user with this history, all else fixed; zero for an empty one."""

@@ -7,60 +7,27 @@ In sample s a user's vector is its expectation given the items of that sample an
 with z_j = (1, q_j), t_j = r_j - mean - b_j. The predicted rating is the mean over s of b_i + z_i · x_s: one dot product
 of the vectors of all samples, one after the other. Samples are much alike, so their product is turned to its principal
 directions and cut to the first of these; the cut is part of the model, and fold-in and explanations go through it.
+
+Where ratings are levels of an ordered probit, t_j is the expectation of the latent value given level and score, found
+by a few rounds from the level's mean on; scores are in the units of latent values, which are nearly those of ratings,
+and a monotone curve leads from scores to expected ratings.
 """
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from engine.models.base import Contributions, Vector
+from engine.models.levels import Levels, places_of
 from engine.models.linear import LinearModel
+from engine.models.samples import History, Sample, arrays_of, principal, samples_from
 
 SHAPE_AT = np.concatenate([[0.001, 0.0025, 0.005], np.linspace(0.01, 0.99, 99), [0.995, 0.9975, 0.999]])
 """The probabilities at which the shape of residuals is kept."""
-
-_DIRECTIONS = 64
-_FLOOR = 1e-3  # of the average variance: what a direction has at least, so that new users can differ from the known
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One state of the chain, in standardized ratings; k is the length of a vector, bias included.
-
-    Attributes:
-        number: of the iteration.
-        items: float32 (n_items, k), bias and factors.
-        effects: float32 (n_items, k), y: what having rated an item says of a user; (0, k) without such features.
-        level: float64 (k,), μ of the users.
-        precision: float64 (k, k), Λ of the users.
-        noise_precision: τ.
-        users: float32 (n_users, k), x - μ.
-        expected: float32 (n_items, k), the items' expectation where `items` is the draw.
-    """
-
-    number: int
-    items: NDArray[np.float32]
-    effects: NDArray[np.float32]
-    level: NDArray[np.float64]
-    precision: NDArray[np.float64]
-    noise_precision: float
-    users: NDArray[np.float32] | None = None
-    expected: NDArray[np.float32] | None = None
-
-
-def thinned(samples: list[Sample], most: int, burn_in: float) -> list[Sample]:
-    """Leave out the samples of the first share of the iterations, then those that are nearest to their neighbours."""
-    last = samples[-1].number
-    kept = [sample for sample in samples if sample.number > burn_in * last or sample.number == last]
-    while len(kept) > most:
-        gaps = [kept[place + 1].number - kept[place - 1].number for place in range(1, len(kept) - 1)]
-        del kept[1 + int(np.argmin(gaps)) if gaps else 0]
-    return kept
 
 
 class SampledModel(LinearModel):
@@ -71,6 +38,9 @@ class SampledModel(LinearModel):
         projection: float32 (n_samples · k, d), from the users' vectors in all samples to the user's vector here.
         doubt: float32 (n_items,), variance of predictions that comes from not knowing the items.
         shape: float64 (len(SHAPE_AT),), quantiles of residuals in units of their spread.
+        grades: float64 (n_levels,), the ratings that are levels of a probit, none where ratings are on a line.
+        curve: float64 (2, n), scores and the ratings expected there, empty without levels.
+        centres: float64 (n_levels,), the score that each level stands for.
         mean, deviation: of the ratings.
     """
 
@@ -78,6 +48,9 @@ class SampledModel(LinearModel):
     projection: NDArray[np.float32]
     doubt: NDArray[np.float32]
     shape: NDArray[np.float64]
+    grades: NDArray[np.float64]
+    curve: NDArray[np.float64]
+    centres: NDArray[np.float64]
     mean: float
     deviation: float
 
@@ -96,6 +69,7 @@ class SampledModel(LinearModel):
 
     def _condense(self) -> None:
         """Make offsets, design, projection, users' vectors and doubt of the samples."""
+        self.samples = [self._completed(sample) for sample in self.samples]
         n, k = len(self.samples), self.samples[0].items.shape[1]
         users = np.concatenate([sample.users for sample in self.samples if sample.users is not None], axis=1)
         expected = [sample.expected for sample in self.samples if sample.expected is not None]
@@ -106,7 +80,7 @@ class SampledModel(LinearModel):
         # offset_i = mean + deviation · mean_s (b_i + z_i · μ)
         offsets = items[:, bias].sum(axis=1) + levels[bias].sum() + items[:, factors] @ levels[factors]
         self.offsets = (self.mean + self.deviation / n * offsets).astype(np.float32)
-        turn, back = _principal(users[:, factors].astype(np.float64), items[:, factors], self.facts.user_counts > 0)
+        turn, back = principal(users[:, factors].astype(np.float64), items[:, factors], self.facts.user_counts > 0)
         self.design = np.concatenate([np.ones((len(items), 1)), items[:, factors] @ turn], axis=1).astype(np.float32)
         projection = np.zeros((n * k, self.design.shape[1]))
         projection[bias, 0] = self.deviation / n
@@ -117,7 +91,25 @@ class SampledModel(LinearModel):
         moving = np.concatenate([self.offsets[:, None], self.design[:, 1:]], axis=1).var(axis=0, dtype=np.float64)
         self.ridge = noise / np.maximum(moving, 1e-6 * noise)
         self.doubt = self._doubt()
+        self.curve, self.centres = np.zeros((2, 0)), np.zeros(0)
+        if len(self.grades):
+            self._set_levels()
         self.shape = self._shape()
+
+    def _set_levels(self) -> None:
+        """Make the curve from scores to ratings: the levels on average, the spread that of an average prediction."""
+        counts = self.facts.user_counts[self.facts.user_counts > 0]
+        variance = np.average(self.spread(int(np.average(counts, weights=counts))) ** 2, weights=self.facts.item_counts)
+        root = self.deviation / float(np.sqrt(variance))
+        cuts = np.mean([sample.cuts for sample in self.samples], axis=0)
+        centres = np.mean([sample.centres for sample in self.samples], axis=0)
+        curve = Levels(self.grades, cuts, centres, root).curve()
+        self.curve = np.stack([self.mean + self.deviation * curve[0], curve[1]])
+        self.centres = self.mean + self.deviation * centres
+
+    def _completed(self, sample: Sample) -> Sample:
+        """Return a sample with its users' vectors, where these are worked out only now."""
+        return sample
 
     @abstractmethod
     def _shape(self) -> NDArray[np.float64]:
@@ -146,18 +138,36 @@ class SampledModel(LinearModel):
             if sample.users is None or sample.expected is None:  # as loaded
                 return self.rate_pairs(users, items)
             x, z = sample.users[users] + sample.level.astype(np.float32), sample.expected[items]
-            total += x[:, 0] + z[:, 0] + np.einsum("nk,nk->n", x[:, 1:], z[:, 1:])
-        predicted = (self.mean + self.deviation / len(self.samples) * total).astype(np.float32)
-        return self.facts.scale.clip(predicted)
+            scores = x[:, 0] + z[:, 0] + np.einsum("nk,nk->n", x[:, 1:], z[:, 1:])
+            total += sample.levels(self.grades).expected(scores) if len(self.grades) else scores
+        average = total / len(self.samples)
+        return self.facts.scale.clip(average if len(self.grades) else self.mean + self.deviation * average)
+
+    def as_ratings(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the ratings that scores (n,) stand for: with levels their expectation, else the scores themselves."""
+        return self.facts.scale.clip(np.interp(scores, *self.curve) if len(self.grades) else scores)
+
+    def as_scores(self, ratings: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Return the scores that ratings (n,) stand for: with levels the means of their latent values."""
+        return np.interp(ratings, self.grades, self.centres) if len(self.grades) else ratings
+
+    def refitted(
+        self,
+        item: int,
+        vectors: NDArray[np.float32],
+        ratings: NDArray[np.floating[Any]],
+        trained: Self | None = None,
+    ) -> Self:
+        """Return a copy in which one item follows its ratings, or the scores that these stand for."""
+        return super().refitted(item, vectors, self.as_scores(ratings), trained)
 
     def fold_in(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> Vector:
         """Return the vector (d,) of a user with this history, all else fixed; zero for an empty one."""
         if not len(items):
             return self.cold_vector()
         parts = []
-        for sample, (system, known, left, implied) in zip(self.samples, self._given(items, ratings), strict=True):
-            right = sample.precision @ implied.sum(axis=0) + sample.noise_precision * (left @ known)
-            parts.append(np.linalg.solve(system, right))
+        for sample, history in zip(self.samples, self._histories(items, ratings), strict=True):
+            parts.append(sample.expectation(history))
         vector: Vector = np.concatenate(parts).astype(np.float32) @ self.projection
         return vector
 
@@ -173,23 +183,18 @@ class SampledModel(LinearModel):
             return Contributions.additive(self.offsets[targets], items, amounts)
         weights = self.projection.astype(np.float64) @ self.design[targets].T.astype(np.float64)
         turns = np.split(weights, len(self.samples))  # (k, m) each
-        for sample, turn, given in zip(self.samples, turns, self._given(items, ratings), strict=True):
-            system, known, left, implied = given
+        for sample, turn, history in zip(self.samples, turns, self._histories(items, ratings), strict=True):
+            system, known, left, implied = history
             along = np.linalg.solve(system, turn)
             amounts += implied @ (sample.precision @ along) + sample.noise_precision * left[:, None] * (known @ along)
         return Contributions.additive(self.offsets[targets], items, amounts)
 
-    def _given(
-        self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]
-    ) -> Iterator[tuple[NDArray[np.float64], ...]]:
-        """Yield for each sample A (k, k), z (n, k), t - z·μ (n,) and y / √n (n, k) of a history of n ratings."""
+    def _histories(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> Iterator[History]:
+        """Yield what a history of n ratings says in each sample."""
+        places = places_of(self.grades, ratings) if len(self.grades) else None
         standard = (np.asarray(ratings, np.float64) - self.mean) / self.deviation
         for sample in self.samples:
-            known = sample.items[items].astype(np.float64)
-            left = standard - known[:, 0] - sample.level[0] - known[:, 1:] @ sample.level[1:]
-            known[:, 0] = 1.0
-            implied = sample.effects[items] / len(items) ** 0.5 if len(sample.effects) else np.zeros_like(known)
-            yield sample.precision + sample.noise_precision * known.T @ known, known, left, implied.astype(np.float64)
+            yield sample.history(items, standard, places)
 
     def spread(self, n_ratings: int, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
         """Return the predictive standard deviation (n_items,) of ratings by a user of whom `n_ratings` are known.
@@ -219,62 +224,28 @@ class SampledModel(LinearModel):
         """
         deviation = self.spread(n_ratings, items).astype(np.float64)
         low, high = np.interp([(1 - level) / 2, (1 + level) / 2], SHAPE_AT, self.shape)
-        return scores + low * deviation, scores + high * deviation
+        bounds = scores + low * deviation, scores + high * deviation
+        if not len(self.grades):
+            return bounds
+        return np.interp(bounds[0], self.centres, self.grades), np.interp(bounds[1], self.centres, self.grades)
 
     # --- persistence ----------------------------------------------------------------------------------------------
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Return the linear model and the samples; the users' vectors in each are needed to go on training only."""
-        samples = self.samples
         named: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
-        named |= {"standard": np.array([self.mean, self.deviation])}
-        for name in ("number", "items", "effects", "level", "precision", "noise_precision"):
-            named[f"samples.{name}"] = np.stack([np.asarray(getattr(sample, name)) for sample in samples])
-        for name in ("users", "expected"):
-            found = [getattr(sample, name) for sample in samples]
-            if all(array is not None for array in found):
-                named[f"resume.samples.{name}"] = np.stack(found)
-        return named
+        named |= {"standard": np.array([self.mean, self.deviation]), "grades": self.grades}
+        return named | arrays_of(self.samples)
 
     def set_parameters(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take back what `parameters` gave."""
-        for name in _ARRAYS:
+        arrays = _WITHOUT_LEVELS | arrays
+        for name in (*_ARRAYS, "grades"):
             setattr(self, name, arrays[name])
         self.mean, self.deviation = arrays["standard"].tolist()
-        names = ("number", "items", "effects", "level", "precision", "noise_precision")
-        columns = [arrays[f"samples.{name}"] for name in names]
-        resumed = [arrays.get(f"resume.samples.{name}") for name in ("users", "expected")]
-        self.samples = [
-            Sample(
-                int(number),
-                items,
-                effects,
-                level,
-                precision,
-                float(noise),
-                *(array if array is None else array[place] for array in resumed),
-            )
-            for place, (number, items, effects, level, precision, noise) in enumerate(zip(*columns, strict=True))
-        ]
-
-
-def _principal(
-    users: NDArray[np.float64], items: NDArray[np.float64], known: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return T and B (m, d) with items T (users B)ᵀ nearly items usersᵀ: the best such product of rank d.
-
-    With usersᵀ users / n = R Rᵀ and Rᵀ itemsᵀ items R = V Σ² Vᵀ:  T = R V_d, B = R⁻ᵀ V_d.
-    """
-    moments = users[known].T @ users[known] / max(int(known.sum()), 1)
-    variances, axes = np.linalg.eigh(moments)
-    floor = _FLOOR * max(float(variances.mean()), 1e-12)
-    roots = np.sqrt(np.maximum(variances, 0.0) + floor)
-    root = axes * roots
-    inner = items @ root
-    _, directions = np.linalg.eigh(inner.T @ inner)
-    kept = directions[:, ::-1][:, :_DIRECTIONS]
-    return root @ kept, (axes / roots) @ kept
+        self.samples = samples_from(arrays)
 
 
 _SOME_USERS = 64
-_ARRAYS = ("offsets", "design", "ridge", "projection", "user_vectors", "doubt", "shape")
+_ARRAYS = ("offsets", "design", "ridge", "projection", "user_vectors", "doubt", "shape", "curve", "centres")
+_WITHOUT_LEVELS = {"grades": np.zeros(0), "centres": np.zeros(0), "curve": np.zeros((2, 0))}  # of earlier versions

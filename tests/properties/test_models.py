@@ -66,9 +66,10 @@ def test_what_is_saved_and_loaded_predicts_the_same(name, rows):
 # Feature: ml-enhancement, Property 2: predicted ratings lie within the rating scale
 @pytest.mark.parametrize("name", RATING)
 @settings(max_examples=100)
-@given(rows=interactions(), solver=st.sampled_from(["als", "sgd"]))
-def test_predicted_ratings_lie_within_the_scale(name, rows, solver):
-    model, _ = trained(name, rows, solver=solver)
+@given(rows=interactions(), solver=st.sampled_from(["als", "sgd"]), probit=st.booleans())
+def test_predicted_ratings_lie_within_the_scale(name, rows, solver, probit):
+    graded = probit and len(np.unique(rows.ratings)) > 1
+    model, _ = trained(name, rows, solver=solver, epochs=8, likelihood="probit" if graded else "gaussian")
     pairs = np.divmod(np.arange(rows.n_users * rows.n_items), rows.n_items)
     low, high = np.float32([rows.scale.low, rows.scale.high])
     for predicted in (model.rate_pairs(*pairs), model.ratings(model.cold_vector())):
