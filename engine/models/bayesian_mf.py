@@ -95,7 +95,8 @@ class BayesianMFModel(SampledModel):
         standard = Standard.of(train)
         self.facts = TrainingFacts.of(train)
         self.mean, self.deviation, self._least_noise = standard
-        rank = self.config.n_factors or _rank(len(train))
+        most = max(1, min(int(np.count_nonzero(counts)) for counts in (train.user_counts, train.item_counts)))
+        rank = min(self.config.n_factors or _rank(len(train)), most)  # more would be as good, and cost its cube
         rng = np.random.default_rng([seed, 0])
         self._sides = start(train, rank, self.config.implicit, self.config.side_features, rng)
         self._latent = Latent(train, self.mean, self.deviation) if self.config.likelihood == "probit" else None
@@ -206,7 +207,7 @@ class BayesianMFModel(SampledModel):
 
     def _embedding(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """Cut a vector to the length of the factors it was made of."""
-        n_factors = self.samples[0].items.shape[1] - 1
+        n_factors = self.config.n_factors or self.samples[0].items.shape[1] - 1
         found = vector[1 : 1 + n_factors]
         return np.pad(found, (0, n_factors - len(found)))
 

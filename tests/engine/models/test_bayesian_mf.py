@@ -47,6 +47,14 @@ def test_a_rank_that_is_too_large_costs_nothing(data):
     assert wide < 1.02 * narrow
 
 
+def test_a_rank_beyond_the_number_of_users_is_cut_to_it_and_embeddings_keep_their_length():
+    """All samples side by side are a matrix whose eigenvectors are wanted: with 1,024 factors that takes hours."""
+    model = trained(table([0, 1, 2] * 40, range(120), [1, 2, 3, 4, 5, 3] * 20), n_factors=1024, epochs=3)
+    assert model.samples[0].items.shape == (120, 4)
+    assert np.isfinite(model.score_users(np.arange(3))).all()
+    assert model.get_user_embedding("0000001").shape == model.get_movie_embedding("0000001").shape == (1024,)
+
+
 def test_who_rated_what_tells_apart_without_any_difference_in_value():
     """Two groups rate items of their own, and one of them likes a shared item: others are told by what they rate."""
     rng = np.random.default_rng(0)
