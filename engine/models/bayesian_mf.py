@@ -171,15 +171,15 @@ class BayesianMFModel(SampledModel):
             np.where(seen, items.means, items.centre)[:, :k],
         )
         if self._latent is not None:  # users are folded in once it is known which samples are kept
-            newest = replace(newest, users=None, cuts=self._latent.cuts, centres=self._latent.centres)
+            newest = replace(newest, cuts=self._latent.cuts, centres=self._latent.centres, rough=True)
         self.samples = thinned([*self.samples, newest], self.config.samples, self.config.burn_in)
         self.forget()
 
     def _completed(self, sample: Sample) -> Sample:
         """Fold all users into a sample of a probit."""
-        if sample.users is not None or self._latent is None:
+        if not sample.rough or self._latent is None:
             return sample
-        return replace(sample, users=self._latent.users_of(sample, self._sides[0]))
+        return replace(sample, users=self._latent.users_of(sample, self._sides[0]), rough=False)
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory of training: the rows, the kept samples while they are put together."""

@@ -48,6 +48,7 @@ class Sample:
         users: float32 (n_users, k), x - μ.
         expected: float32 (n_items, k), the items' expectation where `items` is the draw.
         cuts, centres: of the levels of a probit, see `Levels`; empty where ratings are on a line.
+        rough: whether `users` follow from latent values as drawn, which is to be mended before they are served.
     """
 
     number: int
@@ -60,6 +61,11 @@ class Sample:
     expected: NDArray[np.float32] | None = None
     cuts: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     centres: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    rough: bool = False
+
+    def levels(self, values: _Floats) -> Levels:
+        """Return the levels of a probit, whose ratings are the values given."""
+        return Levels(values, self.cuts, self.centres, self.noise_precision**0.5)
 
     def history(
         self, items: NDArray[np.integer[Any]], standard: _Floats, places: NDArray[np.intp] | None = None
@@ -79,7 +85,7 @@ class Sample:
         history = History(system, known, standard - base, implied.astype(np.float64))
         if places is None:
             return history
-        levels = Levels(np.zeros(0), self.cuts, self.centres, self.noise_precision**0.5)
+        levels = self.levels(np.zeros(0))
         history = history._replace(left=levels.centres[places] - base)
         for _ in range(ROUNDS):
             scores = base + known @ self.expectation(history)
