@@ -21,11 +21,12 @@ one, and it would put another build over `implicit`."""
 def install() -> Path:
     """Return the Python of the environment, which is made where it is missing.
 
-    `RECSYS_BENCH_VENV` names another one, which is taken as it is.
+    `RECSYS_BENCH_VENV` names another one, which is taken as it is; so is one that a link leads to: others use it too,
+    and making it anew would empty it under them.
     """
     python = ENVIRONMENT / "bin" / "python"
     done, wanted = ENVIRONMENT / "installed", "\n".join(PACKAGES + ALONE)
-    if "RECSYS_BENCH_VENV" in os.environ or (done.exists() and done.read_text() == wanted):
+    if "RECSYS_BENCH_VENV" in os.environ or ENVIRONMENT.is_symlink() or (done.exists() and done.read_text() == wanted):
         return python
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
     pip = [str(python), "-m", "pip", "install", "--quiet"]
