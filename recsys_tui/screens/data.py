@@ -184,7 +184,11 @@ class Data(ImportsPlace):
         facts, bars, curve = (self.query_one(f"#{name}", Static) for name in ("facts", "bars", "curve"))
         pane = self.query_one("#counts").content_size
         curve_below = None if self.has_class("-wide") else self.when
-        facts.update(facts_of(self.stock, self.imports, self.state.active, curve_below, pane.width, pane.height))
+        stale = (
+            self._counting and self.stock is not None and not self.stock.ratings
+        )  # what was nothing is something now
+        found = None if stale else self.stock
+        facts.update(facts_of(found, self.imports, self.state.active, curve_below, pane.width, pane.height))
         if self.stock is not None:
             low, high, step = self.stock.scale
             by = f" in steps of {step:g}" if step else ""

@@ -26,10 +26,10 @@ FULL = 25_000_095
 USERS, ITEMS = 162_541, 59_047
 
 
-def write_ratings(path: Path, rows: int, *, order: str = "grouped", seed: int = 7) -> int:
+def write_ratings(path: Path, rows: int, *, order: str = "grouped", seed: int = 7, n_users: int = 0) -> int:
     """Write a CSV of about `rows` distinct ratings, grouped by user or in random order; return their number."""
     rng = np.random.default_rng(seed)
-    n_users = max(20, round(USERS * rows / FULL))
+    n_users = n_users or max(20, round(USERS * rows / FULL))
     n_items = max(200, min(ITEMS, 4 * round(ITEMS * rows / FULL)))
     activity = rng.lognormal(0, 1.2, n_users)
     counts = np.minimum(20 + (activity / activity.sum() * max(0, rows - 20 * n_users)).astype(int), n_items // 2)
