@@ -93,8 +93,9 @@ class PersonPlace(Place):
         pane.border_subtitle = shown(f"{common}{found.rung} · {self.wanted.words}")
         noted.display = bool(found.notes)
         noted.update(shown("; ".join(found.notes)))
-        again = next((k for k, line in enumerate(found.lines) if self.why and line.item == self.why.movie_id), 0)
-        table.show(found.lines, cursor=again)
+        same = self.why.movie_id if self.why else ""
+        stays = (k for k, line in enumerate(found.lines) if line.item == same and line.move != "out")
+        table.show(found.lines, cursor=next(stays, 0))
 
     @on(VirtualTable.Highlighted, "#items")
     def _at_item(self, message: VirtualTable.Highlighted) -> None:
