@@ -1,7 +1,9 @@
 """The best ten for one user in a warm process, and for all users, beside implicit on the same data in the same run."""
 
+import itertools
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +61,7 @@ def run(*, quick: bool = False) -> dict[str, Figure]:
         settings = {"n_factors": 64, "epochs": 4}
         for _ in services.training.run(TrainingRequest("mf", settings, full=True, activate=True)):
             pass
+        waits, unchanged = _swaps(services, [str(user) for user in asked], 2 if quick else 6)
         rounds = [_round(services, [str(user) for user in asked], arrays) for _ in range(1 if quick else 3)]
     mine, theirs = (
         {key: statistics.median(one[side][key] for one in rounds) for key in rounds[0][side]} for side in (0, 1)
@@ -69,6 +72,9 @@ def run(*, quick: bool = False) -> dict[str, Figure]:
         "top 10 for one user, 99th percentile": Figure(mine["p99"] * 1e3, "ms", theirs["p99"] * 1e3, by, goal=1.0),
         "top 10 for one user, kept from before, median": Figure(mine["again"] * 1e3, "ms"),
         "top 10 for one user, explained, median": Figure(mine["explained"] * 1e3, "ms", goal=2.0),
+        "longest wait of a reader while versions take over": Figure(
+            max(waits) * 1e3, "ms", goal=50.0, note=f"4 readers; {max(unchanged) * 1e3:.1f} ms where nothing changes"
+        ),
         "top 10 for all users, arrays to arrays": Figure(mine["arrays"], "s", theirs["all"], by, times=2.0),
         "top 10 for all users, database to rows": Figure(
             mine["all"], "s", theirs["all"], by, note="ours reads every history from the database and gives text ids"
@@ -99,6 +105,40 @@ def _round(services: Services, people: list[str], arrays: dict[str, Any]) -> tup
         "all": _timed(lambda: sum(1 for _ in recommend_all(services, 10))),
     }
     return mine, rivals.run("implicit_top.py", arrays)
+
+
+def _swaps(services: Services, people: list[str], times: int) -> tuple[list[float], list[float]]:
+    """Return how long each answer took while two versions take turns, and while one stays, asked by four threads."""
+    for _ in services.training.run(TrainingRequest("mf", {"n_factors": 64, "epochs": 2}, full=True)):
+        pass
+    taken = _asked(services, people, times, swap=True)
+    services.registry.activate(1, who="bench")
+    return taken, _asked(services, people, times, swap=False)
+
+
+def _asked(services: Services, people: list[str], times: int, *, swap: bool) -> list[float]:
+    """Ask for lists from four threads, a pause after each as a person makes one, for half a second a version."""
+    taken: list[float] = []
+    stop = threading.Event()
+
+    def reader(number: int) -> None:
+        for person in itertools.cycle(people[number::4]):
+            if stop.is_set():
+                return
+            taken.append(_timed(lambda person=person: services.recommender.recommend(person)))
+            time.sleep(0.002)
+
+    threads = [threading.Thread(target=reader, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for turn in range(times):
+        if swap:
+            services.registry.activate(1 + turn % 2, who="bench")
+        time.sleep(0.5)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return taken
 
 
 def _timed(work: Callable[[], Any]) -> float:
