@@ -34,6 +34,7 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
         {"svd_plus_plus": True},
         {"solver": "sgd"},
     ],
+    "bayesian-mf": [{}, {"likelihood": "probit"}],
     "ials": [
         {},
         {"epochs": 20},
