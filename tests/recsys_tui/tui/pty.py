@@ -89,6 +89,9 @@ class Terminal:
 
     def close(self) -> None:
         """End the program whatever it does."""
+        if not self.child.closed and self.child.isalive():
+            self.child.kill(signal.SIGKILL)
+            self.child.wait()  # however long a busy machine takes to end it
         self.child.close(force=True)
 
     @property
