@@ -12,7 +12,13 @@ import numpy as np
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = Path(os.environ.get("RECSYS_BENCH_VENV", ROOT / ".venv-bench"))
-PACKAGES = ("implicit==0.7.3", "lenskit==2025.8.1", "scikit-surprise==1.1.5", "myfm==0.4.0")
+PACKAGES = (
+    "implicit==0.7.3",
+    "lenskit==2025.8.1",
+    "scikit-surprise==1.1.5",
+    "myfm==0.4.0",
+    "setuptools==80.9.0",  # the last to bring pkg_resources, which myFM imports
+)
 ALONE = ("rectools==0.19.0", "attrs==23.2.0", "typeguard==4.6.1")
 """Installed without what they ask for: RecTools' metrics run with the NumPy of the others, though it asks for an older
 one, and it would put another build over `implicit`."""
