@@ -194,6 +194,17 @@ def user_file(env: Mapping[str, str]) -> Path:
     return _xdg(env, "XDG_CONFIG_HOME", ".config") / "config.toml"
 
 
+def files(env: Mapping[str, str], folder: Path) -> tuple[Path, Path]:
+    """Return the files that settings are read from, the weaker first, whether they exist or not."""
+    return user_file(env), folder / PROJECT_FILE
+
+
+def template() -> str:
+    """Return a settings file that changes nothing: every setting with its sentence, in comments."""
+    told = (f"# {about['sentence']}\n#   {name} = ({about['allowed']})\n" for name, about in declared().items())
+    return "# Settings of recsys-tui; take the # away from a line and give it a value.\n\n" + "\n".join(told)
+
+
 def _xdg(env: Mapping[str, str], variable: str, otherwise: str) -> Path:
     base = Path(env.get(variable, ""))
     if not base.is_absolute():  # the specification: a relative path is invalid and ignored
@@ -205,7 +216,7 @@ def _given(
     flags: Mapping[str, Any], env: Mapping[str, str], folder: Path, complaints: list[SettingsError] | None
 ) -> Iterator[tuple[str, str, Any]]:
     """Yield origin, name and value of everything that was set, the weakest place first."""
-    for path in (user_file(env), folder / PROJECT_FILE):
+    for path in files(env, folder):
         try:
             found = _read(path)
         except SettingsError as error:

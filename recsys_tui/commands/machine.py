@@ -1,6 +1,10 @@
 """Commands on the machine: doctor, config."""
 
 import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -20,6 +24,8 @@ def register(app: typer.Typer) -> None:
     command(app, "doctor", lists=True)(doctor)
     command(CONFIG, "show", lists=True)(show)
     command(CONFIG, "path")(path)
+    command(CONFIG, "edit")(edit)
+    command(CONFIG, "check")(check)
     app.add_typer(CONFIG, name="config")
 
 
@@ -75,8 +81,6 @@ def path(session: Session) -> None:
     \b
     recsys-tui config path
     """
-    from pathlib import Path
-
     from recsys_tui.settings import user_file
 
     facts = {
@@ -86,3 +90,52 @@ def path(session: Session) -> None:
         "models_dir": f"{session.settings.db}.models",
     }
     session.document(facts, title="settings are read from")
+
+
+def edit(session: Session) -> None:
+    """Open your settings file in $VISUAL or $EDITOR, and check it afterwards.
+
+    A file that is not there yet begins with every setting in a comment.
+
+    \b
+    recsys-tui config edit
+    """
+    from recsys_tui.settings import template, user_file
+    from store.database import translate
+    from store.errors import UsageRefused
+
+    file = user_file(os.environ)
+    words = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    if session.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageRefused("an editor needs a terminal", hint=f"change {file}, then `recsys-tui config check`")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            file.write_text(template(), encoding="utf-8")
+    except OSError as error:
+        raise translate(error, file) from error
+    try:
+        subprocess.run([*words, str(file)], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UsageRefused(
+            f"the editor {shlex.join(words)} did not end well: {error}", hint="name another one in EDITOR"
+        ) from error
+    check(session)
+
+
+def check(session: Session) -> None:
+    """Tell whether the settings of all places can be used, and what is wrong with those that cannot.
+
+    \b
+    recsys-tui config check
+    """
+    from recsys_tui.settings import SettingsError, files, load
+
+    complaints: list[SettingsError] = []
+    load(session.given, complaints=complaints)
+    for complaint in complaints[1:]:
+        session.say(f"{complaint}: {complaint.hint}")
+    if complaints:
+        raise complaints[0]
+    found = [str(file) for file in files(os.environ, Path.cwd()) if file.is_file()]
+    session.document({"ok": True, "files": found}, title="settings are in order")

@@ -154,6 +154,7 @@ KEYS = {
     "doctor": "checks",
     "config show": "[] setting value origin sentence",
     "config path": "user project db models_dir",
+    "config check": "ok files",
 }
 
 

@@ -43,7 +43,8 @@ CONTRACT = (
     "|models import|models label|models lineage|models gc|models audit|evaluate|compare|diff|metrics list"
     "|metrics explain|metrics history|recommend|predict|explain|similar|rate|onboard|users list|users show"
     "|users forget|items list|items show|items search|export|monitor|data health|backup"
-    "|restore|demo|doctor|schedule show|schedule run-due|schedule install|config show|config path|keys|tty-reset"
+    "|restore|demo|doctor|schedule show|schedule run-due|schedule install|config show|config path"
+    "|config edit|config check|keys|tty-reset"
 )
 """Every command that is promised."""
 
