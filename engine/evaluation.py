@@ -110,6 +110,8 @@ def evaluate(
         LeakRefused: test rows are training rows, or training rows are from their future.
         TrainingFailed: the model predicts ratings that are not finite.
     """
+    from threadpoolctl import threadpool_limits
+
     without = {"ratings"} if not model.predicts_ratings else set()
     without |= {"scores"} if negatives else set()
     chosen = {name: one for name, one in by_name(metrics, k).items() if one.needs not in without}
@@ -125,7 +127,8 @@ def evaluate(
     if temporal:
         refuse_future_training(train, test)
     draw = partial(among_drawn, train=train, test=test, negatives=negatives, seed=seed) if negatives else None
-    evidence = _collected(model, train, test, chosen, byte_budget, draw)
+    with threadpool_limits(1, user_api="blas"):  # the order of sums, and so of near ties, must not depend on threads
+        evidence = _collected(model, train, test, chosen, byte_budget, draw)
     if evidence.predicted is not None:
         evidence = _with_intervals(evidence, calibration, seed)
     values = {name: one.values(evidence) for name, one in chosen.items()}

@@ -225,7 +225,6 @@ class TestKeeping:
 
 REFUSED = {
     "models activate v2 --if-better beauty": (2, "unknown metric 'beauty'"),
-    "models activate v2 --if-better coverage": (2, "coverage is one figure"),
     "models activate v2 --if-better rmse --guard coverage:5%": (2, "says not how much worse"),
     "models activate v2 --guard coverage": (2, "says not how much worse"),
     "models activate v2 --guard rmse:-1%": (2, "rmse is worse when it is higher"),
