@@ -41,22 +41,25 @@ class Help(ModalScreen[None]):
         with VerticalScroll(classes="dialog help") as box:
             box.border_title = self._title
             box.border_subtitle = "esc closes"
-            yield Static(shown(self._about))
-            for title, actions in self._groups:
-                yield Static(shown(title, "bold"), classes="heading")
-                yield Static(self._described(actions))
-            yield Static("Moving", classes="heading")
-            for key, sentence in MOVING:
-                yield Static(Content.assemble((f"{key:>12}  ", "bold $text-accent"), shown(sentence)))
+            yield Static(self._page())  # one, for each widget has to be laid out before a key is answered
 
-    def _described(self, actions: Sequence[Action]) -> Content:
+    def _page(self) -> Content:
+        lines = [shown(self._about)]
+        for title, actions in self._groups:
+            lines += [Content(), shown(title, "bold"), *self._described(actions)]
+        lines += [Content(), Content("Moving").stylize("bold")]
+        for key, sentence in MOVING:
+            lines.append(Content.assemble((f"{key:>12}  ", "bold $text-accent"), shown(sentence)))
+        return Content("\n").join(lines)
+
+    def _described(self, actions: Sequence[Action]) -> list[Content]:
         lines = []
         for action in actions:
             key = " ".join(map(spelled, self._keys.get(action.id, action.key).split(",")))
             lines.append(Content.assemble((f"{key:>12}  ", "bold $text-accent"), shown(action.sentence)))
             command = " ".join(action.command_line({}).split())
             lines.append(Content.assemble((" " * 14), shown(command, "$text-muted")))
-        return Content("\n").join(lines)
+        return lines
 
     def action_down(self) -> None:
         """Scroll on."""

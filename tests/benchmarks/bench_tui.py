@@ -23,7 +23,8 @@ from tests.recsys_tui.tui.pty import Terminal
 
 ROOT = Path(__file__).parents[2]
 USERS, RATINGS = 1_000_000, 25_000_095
-TRAINING = ["train", "ncf", "--set", "epochs=500", "--detach"]
+QUICK_EPOCHS = ["train", "mf", "--set", "epochs=5000", "--set", "n_factors=64", "--detach"]
+BUSY = ["train", "ncf", "--set", "epochs=2000", "--set", "early_stopping=false", "--detach"]
 BARE = """
 from textual.app import App
 from textual.widgets import Static
@@ -102,14 +103,21 @@ def _idle(db: Path, seconds: float) -> dict[str, Figure]:
 
 
 def _live(db: Path, presses: int, seconds: float) -> dict[str, Figure]:
-    """Measure while a training runs."""
-    command(db, *TRAINING)
+    """Measure while a training runs: bytes where epochs are short, keys where both processors are busy."""
+    command(db, *QUICK_EPOCHS)
     try:
-        live, paints = _watched(db, seconds, presses)
+        live, _ = _watched(db, seconds, 0)
         thin, _ = _watched(db, seconds, 0, "--slow")
-        moves = _moves(db, presses)
     finally:
         command(db, "jobs", "cancel", "2")
+    _ended(db, 2)
+    command(db, *BUSY)
+    try:
+        _, paints = _watched(db, 0.0, presses)
+        moves = _moves(db, presses)
+    finally:
+        command(db, "jobs", "cancel", "3")
+    _ended(db, 3)
     figures = {
         "tui: bytes a second while curves are drawn": Figure(live, unit="B/s", goal=15_000),
         "tui: bytes a second with --slow": Figure(thin, unit="B/s", goal=2_000),
@@ -120,6 +128,12 @@ def _live(db: Path, presses: int, seconds: float) -> dict[str, Figure]:
     return figures
 
 
+def _ended(db: Path, job: int) -> None:
+    """Wait until a cancelled run has ended: another may not begin before."""
+    while command(db, "jobs", "show", str(job), "--json").json["state"] not in {"cancelled", "done", "failed"}:
+        time.sleep(0.5)
+
+
 def _watched(db: Path, seconds: float, presses: int, *options: str) -> tuple[float, list[float]]:
     """Return the bytes a second of Train while it follows a run, and how long its help took to open, sorted."""
     terminal = Terminal(db, "tui", "--screen", "train", *options)
@@ -127,7 +141,7 @@ def _watched(db: Path, seconds: float, presses: int, *options: str) -> tuple[flo
     terminal.read(2.0)  # the first picture is no part of what flows
     sent = len(terminal.raw)
     terminal.read(seconds)
-    flow = (len(terminal.raw) - sent) / seconds
+    flow = (len(terminal.raw) - sent) / seconds if seconds else 0.0
     paints = sorted(_help(terminal) for _ in range(presses))
     terminal.close()
     return flow, paints

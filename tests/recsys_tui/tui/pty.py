@@ -31,6 +31,7 @@ class Terminal:
         command = [sys.executable, *(["-c", code] if code else ["-m", "recsys_tui"]), *arguments]
         self.child = pexpect.spawn(command[0], command[1:], env=kept, dimensions=(rows, columns), timeout=30)
         self.child.setecho(False)
+        self.child.delaybeforesend = None  # pexpect would wait 50 ms before every key
 
     def read(self, seconds: float = 0.05) -> None:
         """Take what the program sends within this time."""
