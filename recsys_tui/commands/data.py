@@ -49,7 +49,7 @@ def stats(
         bool, typer.Option("--retrain-gap", help="Train once, register nothing, and tell what fold-in loses.")
     ] = False,
 ) -> None:
-    """Count what is stored: users, items, ratings, scale, drawn by value and by time.
+    """Count what is stored, drawn by value and by time.
 
     And what came in since the active version was trained, and whether training again is worth it.
 

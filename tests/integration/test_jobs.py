@@ -51,7 +51,7 @@ def state(db, number):
 
 
 def newest(db):
-    return call(db, "jobs", "list", "--json").json[0]["job"]
+    return max((job["job"] for job in call(db, "jobs", "list", "--json").json), default=0)
 
 
 def pid_of(db, number):
