@@ -93,9 +93,9 @@ def path(session: Session) -> None:
 
 
 def edit(session: Session) -> None:
-    """Open your settings file in $VISUAL or $EDITOR, and check it afterwards.
+    """Open your settings file in $EDITOR, then check it.
 
-    A file that is not there yet begins with every setting in a comment.
+    $VISUAL comes first. A file that is not there yet begins with every setting in a comment.
 
     \b
     recsys-tui config edit
@@ -124,7 +124,7 @@ def edit(session: Session) -> None:
 
 
 def check(session: Session) -> None:
-    """Tell whether the settings of all places can be used, and what is wrong with those that cannot.
+    """Tell what is wrong with the settings, of all places.
 
     \b
     recsys-tui config check

@@ -122,7 +122,7 @@ def _gate(better: str | None, guards: list[str] | None) -> dict[str, Any]:
 def run_due(
     session: Session, *, force: Annotated[bool, typer.Option("--force", help="Train now, due or not.")] = False
 ) -> None:
-    """Do what is due: watch what serves, train, gate, clear old versions.
+    """Do what is due: watch, train, gate, clear up.
 
     Call it every hour, `schedule install` sees to that; calling it again does nothing until the next time. Exit code 6
     where the gate refused the new version, 5 where the training failed, 75 where another run goes on.
