@@ -22,7 +22,7 @@ CREATE TEMP TABLE pairs (
     PRIMARY KEY (user, item)
 ) WITHOUT ROWID
 """
-_SAID = "CREATE TEMP TABLE said (user, item, rating, at, is_link, PRIMARY KEY (user, item)) WITHOUT ROWID"
+_SAID = "CREATE TEMP TABLE said (user, item, rating, at, source, PRIMARY KEY (user, item)) WITHOUT ROWID"
 _AFTER = "CREATE TEMP TABLE after (import, user, item, rating, at, PRIMARY KEY (import, user, item)) WITHOUT ROWID"
 _LINKS = "CREATE TEMP TABLE links (user, item, rating, at, previous_import, import)"
 _TABLES = ("pairs", "said", "after", "links")
@@ -91,7 +91,7 @@ def _follow(db: Connection, number: int, rule: Rule) -> None:
         "WHERE a.import = ?"
     )
     db.execute(
-        f"INSERT OR IGNORE INTO temp.said SELECT a.user, a.item, a.rating, coalesce(a.at, {NO_TIME}), 1 {after}",
+        f"INSERT OR IGNORE INTO temp.said SELECT a.user, a.item, a.rating, coalesce(a.at, {NO_TIME}), 'link' {after}",
         (number,),
     )
     _judge(db, number, rule)
@@ -107,13 +107,14 @@ def _say_again(db: Connection, offer: Offer) -> None:
     users, items = (offer.keys >> 32).tolist(), (offer.keys & np.int64(0xFFFFFFFF)).tolist()
     if offer.rows is None:  # it said what stood
         db.executemany(
-            f"INSERT OR REPLACE INTO temp.said SELECT user, item, was_rating, coalesce(was_at, {NO_TIME}), 0 "
+            f"INSERT OR REPLACE INTO temp.said SELECT user, item, was_rating, coalesce(was_at, {NO_TIME}), 'stood' "
             "FROM temp.pairs WHERE user = ? AND item = ?",
             zip(users, items, strict=True),
         )
     else:
         db.executemany(
-            "INSERT OR REPLACE INTO temp.said SELECT user, item, ?, ?, 0 FROM temp.pairs WHERE user = ? AND item = ?",
+            "INSERT OR REPLACE INTO temp.said SELECT user, item, ?, ?, 'row' FROM temp.pairs "
+            "WHERE user = ? AND item = ?",
             zip(offer.rows.ratings.tolist(), offer.rows.times.tolist(), users, items, strict=True),
         )
 
@@ -121,9 +122,13 @@ def _say_again(db: Connection, offer: Offer) -> None:
 def _judge(db: Connection, number: int, rule: Rule) -> None:
     """Apply what was said to what would stand, as `store.loading.ingest` does, and remember what it replaces."""
     both = f"FROM temp.said s CROSS JOIN temp.pairs r ON {_SAME}"
-    idle = f"SELECT s.user, s.item, s.rating, s.at {both} WHERE s.is_link AND r.rating IS NOT NULL AND NOT "
-    rows = db.execute(f"{idle} coalesce({rule.changes}, 0) ORDER BY s.user, s.item").fetchall()
-    if rows:  # it changed something then, and now only agrees or comes too late
+    idle = f"s.source = 'link' AND NOT coalesce({rule.changes}, 0)"  # it changed something then, and would not now
+    apart = f"s.source = 'stood' AND (s.rating <> r.rating OR s.at <> coalesce(r.at, {NO_TIME}))"  # it says more now
+    rows = db.execute(
+        f"SELECT s.user, s.item, s.rating, s.at {both} WHERE r.rating IS NOT NULL AND ({idle} OR {apart}) "
+        "ORDER BY s.user, s.item"
+    ).fetchall()
+    if rows:
         users, items, ratings, times = (np.array(column) for column in zip(*rows, strict=True))
         offered = Rows(users << 32 | items, ratings.astype(np.float64), times.astype(np.int64))
         keep_offer(db, number, offered, as_stored=False)

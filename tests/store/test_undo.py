@@ -192,10 +192,18 @@ SPOKE_LATER = {
         ({("b", "1"): ("1", "3000")}, "latest"), ({("b", "1"): ("4", "1000")}, "mean"),
         ({("b", "1"): ("2.5", "2000")}, "mean"),
     ],
+    "what stood is said again where its time is unknown by then": [
+        ({("b", "1"): ("2.5", "1000")}, "latest"), ({("b", "1"): ("2.5", "")}, "latest"),
+        ({("b", "1"): ("2.5", "1000")}, "latest"),
+    ],
+    "what stood is said again where something else does by then": [
+        ({("b", "1"): ("2.5", "1000")}, "latest"), ({("b", "1"): ("4", "")}, "latest"),
+        ({("b", "1"): ("4", "")}, "latest"),
+    ],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SPOKE_LATER)
-@pytest.mark.parametrize("undone", [[0], [1], [2], [1, 0], [0, 2]])
+@pytest.mark.parametrize("undone", [[0], [1], [2], [0, 1], [1, 0], [0, 2]])
 def test_what_later_imports_said_is_said_again(name, undone):
     assert_as_if_it_had_not_been(SPOKE_LATER[name], undone)
