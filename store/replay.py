@@ -122,10 +122,10 @@ def _say_again(db: Connection, offer: Offer) -> None:
 def _judge(db: Connection, number: int, rule: Rule) -> None:
     """Apply what was said to what would stand, as `store.loading.ingest` does, and remember what it replaces."""
     both = f"FROM temp.said s CROSS JOIN temp.pairs r ON {_SAME}"
-    idle = f"s.source = 'link' AND NOT coalesce({rule.changes}, 0)"  # it changed something then, and would not now
-    apart = f"s.source = 'stood' AND (s.rating <> r.rating OR s.at <> coalesce(r.at, {NO_TIME}))"  # it says more now
-    rows = db.execute(
-        f"SELECT s.user, s.item, s.rating, s.at {both} WHERE r.rating IS NOT NULL AND ({idle} OR {apart}) "
+    rows = db.execute(  # what changed something then and would not now, and what agreed then and does not now
+        f"SELECT s.user, s.item, s.rating, s.at {both} WHERE r.rating IS NOT NULL AND ("
+        f"(s.source = 'link' AND NOT coalesce({rule.changes}, 0)) OR "
+        f"(s.source = 'stood' AND (s.rating <> r.rating OR s.at <> coalesce(r.at, {NO_TIME})))) "
         "ORDER BY s.user, s.item"
     ).fetchall()
     if rows:
