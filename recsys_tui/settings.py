@@ -73,6 +73,20 @@ def _keys(value: Any) -> dict[str, str]:
     return dict(value)
 
 
+def _preference(value: Any) -> str:
+    from store.importers.mongo_choice import PREFERENCES
+
+    if value not in ("", *PREFERENCES):
+        raise ValueError
+    return str(value)
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not 0 < float(value) <= 86_400:
+        raise ValueError
+    return float(value)
+
+
 def _gigabytes(value: Any) -> float:
     if isinstance(value, bool) or not 0 <= float(value) < 1e6:
         raise ValueError
@@ -120,6 +134,18 @@ class Settings:
             "0 to 1000",
             _kept,
         ),
+    )
+    mongo_read_preference: str = field(
+        default="",
+        metadata=_about(
+            "Which member of a MongoDB replica set `import` reads; empty is what the address says, or the primary.",
+            "primary, primaryPreferred, secondary, secondaryPreferred or nearest",
+            _preference,
+        ),
+    )
+    mongo_timeout: float = field(
+        default=10.0,
+        metadata=_about("Seconds that `import` waits for a MongoDB server.", "above 0, to 86400", _seconds),
     )
     theme: str = field(
         default="",

@@ -118,4 +118,6 @@ def harmful(output: str) -> set[str]:
     Written apart from `recsys_tui.render.safe`, as a second opinion.
     """
     ranges = ("\0\x09", "\x0b\x1f", "\x7f\x9f", "\u2028\u202e", "\u2066\u2069", "\u200e\u200f", "\u061c\u061c")
-    return {char for char in output if any(low <= char <= high for low, high in ranges) or "\ud800" <= char <= "\udfff"}
+    return {
+        char for char in set(output) if any(low <= char <= high for low, high in ranges) or "\ud800" <= char <= "\udfff"
+    }

@@ -1,6 +1,7 @@
 """The command that looks at the data before a model does: data health."""
 
 from dataclasses import asdict
+from typing import Any
 
 import typer
 
@@ -29,19 +30,24 @@ def health(session: Session) -> None:
     from store.health import health as findings
 
     found = findings(session.services.database)
-    checks = [asdict(finding) for finding in found]
     if session.as_json:
-        session.document({"ok": all(finding.ok for finding in found), "checks": checks})
+        session.document({"ok": all(finding.ok for finding in found), "checks": [asdict(finding) for finding in found]})
         return
+    rows = [_shown(finding) for finding in found]
     columns: Columns = [
         Column("ok", "", show=lambda ok: "ok" if ok else "look"),
         Column("name", "check"),
         Column("detail", "found", wraps=True),
     ]
-    session.rows(checks, columns)
-    for finding in found:
-        if not finding.ok:
-            examples = f" (such as {', '.join(finding.examples[:3])})" if finding.examples else ""
-            session.say(f"{finding.name}{examples}: {finding.hint}")
+    session.rows(rows, columns if session.as_table else [*columns, "hint"])
+    for row in rows:
+        if row["hint"] and session.as_table:
+            session.say(f"{row['name']}: {row['hint']}")
     if all(finding.ok for finding in found):
         session.say("nothing to look at")
+
+
+def _shown(finding: Any) -> dict[str, Any]:
+    """Return a finding as a row of the table: what to do names the first of whom it is about."""
+    examples = f"such as {', '.join(finding.examples[:3])}: " if finding.hint and finding.examples else ""
+    return asdict(finding) | {"hint": examples + finding.hint}

@@ -154,10 +154,10 @@ def undo(
 def _undone_for_people(found: Any) -> dict[str, Any]:
     names = {"removed": "removed", "restored": "back to before", "kept": "changed since, kept"}
     shown: dict[str, Any] = {name: f"{getattr(found, key):,} ratings" for key, name in names.items()}
+    if found.left:
+        shown["of these, later imports'"] = f"{found.left:,} ratings that they had too, and keep"
     shown |= counts(found._asdict(), ("users", "items", "titles"))
     shown["versions trained on it"] = ", ".join(found.versions) or "none"
-    if found.left:
-        shown["left to later imports"] = f"{found.left:,} ratings that they had too"
     return shown
 
 

@@ -54,8 +54,12 @@ def import_(
     query: Annotated[str, typer.Option("--query", help="MongoDB: only documents that match, as JSON.")] = "",
     since_last: Annotated[bool, typer.Option("--since-last", help="MongoDB: only what is new.")] = False,
     uri_file: Annotated[Path | None, typer.Option("--uri-file", help="MongoDB: a file with the address.")] = None,
-    read_preference: Annotated[str, typer.Option("--read-preference", help="MongoDB: which member to read.")] = "",
-    timeout: Annotated[str, typer.Option("--timeout", help="MongoDB: how long to wait for the server.")] = "10s",
+    read_preference: Annotated[
+        str, typer.Option("--read-preference", help="MongoDB: which member to read. Default: mongo_read_preference.")
+    ] = "",
+    timeout: Annotated[
+        str, typer.Option("--timeout", help="MongoDB: how long to wait for it. Default: mongo_timeout, 10s.")
+    ] = "",
 ) -> None:
     """Import a file, a folder or a MongoDB collection of ratings.
 
@@ -78,8 +82,8 @@ def import_(
         items_collection=items_table or items_collection,
         items_mapping=pairs(items_map, "--items-map"),
         query=query,
-        read_preference=read_preference,
-        timeout=seconds(timeout, "--timeout"),
+        read_preference=read_preference or session.settings.mongo_read_preference,
+        timeout=seconds(timeout, "--timeout") if timeout else session.settings.mongo_timeout,
         since_last=since_last,
     )
     of_mongodb = {"--collection": collection, "--items-collection": items_collection, "--query": query}

@@ -1,7 +1,6 @@
 """What goes to stderr for people, the JSON form of an error for programs, and the exit codes."""
 
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TextIO
@@ -29,8 +28,10 @@ def exit_code(error: BaseException) -> int:
 
 
 def say(text: str, *, stream: TextIO | None = None) -> None:
-    """Write one line for people to stderr."""
-    Terminal.of(stream or sys.stderr).write(safe(text) + "\n")
+    """Write a sentence for people to stderr: one line, or on a terminal as many as its width asks for."""
+    terminal = Terminal.of(stream or sys.stderr)
+    lines = wrapped(text, terminal.width - 2) if terminal.tty and len(text) > terminal.width else [safe(text)]
+    terminal.write("\n  ".join(lines) + "\n")
 
 
 def error(
@@ -74,5 +75,15 @@ def _flat(facts: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any
 
 def wrapped(text: str, width: int) -> list[str]:
     """Return text, made safe, as lines of at most `width` characters, broken between words where that is possible."""
-    shown = safe(text)
-    return [shown] if len(shown) <= width else textwrap.wrap(shown, max(width, 20))
+    shown, width = safe(text), max(width, 20)
+    if len(shown) <= width:
+        return [shown]
+    lines = [""]
+    for word in shown.split(" "):
+        for start in range(0, max(len(word), 1), width):
+            part = word[start : start + width]
+            if not lines[-1] or len(lines[-1]) + 1 + len(part) > width:
+                lines.append(part)
+            else:
+                lines[-1] += f" {part}"
+    return lines[1:]

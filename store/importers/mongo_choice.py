@@ -6,18 +6,19 @@ from store import errors
 from store.near import near_names
 from store.secrets import redacted
 
-_PREFERENCES = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
+PREFERENCES = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
 _LOGIN_CODES = frozenset({13, 18, 8000})
 
 
-def check_preference(wanted: str) -> None:
-    """Refuse a read preference that MongoDB does not know; "" is none.
+def preference(wanted: str) -> dict[str, str]:
+    """Return pymongo's option for a read preference; "" is the one of the address, or primary.
 
     Raises:
-        UsageRefused: no such one.
+        UsageRefused: MongoDB knows no such one.
     """
-    if wanted and wanted not in _PREFERENCES:
-        raise errors.UsageRefused(f"--read-preference {wanted}: no such one", hint=f"one of {', '.join(_PREFERENCES)}")
+    if wanted and wanted not in PREFERENCES:
+        raise errors.UsageRefused(f"--read-preference {wanted}: no such one", hint=f"one of {', '.join(PREFERENCES)}")
+    return {"readPreference": wanted} if wanted else {}
 
 
 def check_database(name: str, names: Sequence[str]) -> None:
@@ -53,3 +54,22 @@ def refusal(source: str, code: int | None, said: str) -> errors.DataRefused:
         )
     first = redacted(said.partition("\n")[0][:200])
     return errors.DataRefused(f"{source}: the server refuses: {first}", hint="check --query and --map")
+
+
+def no_logins(source: str) -> errors.DataRefused:
+    """Return the error for a server that answers a login with nothing that a login needs: it knows of none."""
+    return errors.DataRefused(
+        f"{source}: the server refuses the login: it does not answer as one that knows users",
+        hint="is it the right server? without user and password in the address it may be read as it is",
+    )
+
+
+def unusable(source: str) -> errors.UsageRefused:
+    """Return the error for an address that pymongo does not take, of which it may quote the password."""
+    hint = "mongodb://USER:PASSWORD@HOST:27017/DATABASE; write %40 for @ and %3A for : in a password"
+    if source.startswith("mongodb+srv://"):
+        return errors.UsageRefused(
+            f"{source}: the name is not found, or an option of the address cannot be used",
+            hint="mongodb+srv:// needs SRV records of its name in DNS; mongodb://HOST:27017/DATABASE needs none",
+        )
+    return errors.UsageRefused(f"{source}: the address or one of its options cannot be used", hint=hint)

@@ -23,11 +23,11 @@ from pymongo.collection import Collection
 from pymongo.database import Database as MongoDatabase
 
 from store import errors
+from store.importers import mongo_choice
 from store.importers.base import Batch, Title
 from store.importers.columns import check_mapping
 from store.importers.document_titles import DocumentTitles, find_title_paths
 from store.importers.documents import document_batches
-from store.importers.mongo_choice import check_collection, check_database, check_preference, refusal
 from store.importers.mongo_query import check_query
 from store.importers.mongo_values import GROWING, KINDS, kind, last_document
 from store.importers.nested import find_paths, keys_of, paths_in, projection, value_at
@@ -77,6 +77,7 @@ class MongoImporter:
     def _open(self, source: Source, stated: dict[str, str]) -> None:
         """Find the collections and their fields."""
         options = source.options
+        _greet(self._client, source.text)
         database = _database(self._client, source)
         names = database.list_collection_names()
         self._ratings = _need(database, names, options.collection, "--collection")
@@ -194,12 +195,9 @@ def _translated(source: str, *, again: bool = False) -> Iterator[None]:
     except _BREAKS:
         raise _Broken(f"the connection to {source} was lost") from None
     except mongo.OperationFailure as error:
-        raise refusal(source, error.code, str((error.details or {}).get("errmsg", ""))) from None
+        raise mongo_choice.refusal(source, error.code, str((error.details or {}).get("errmsg", ""))) from None
     except (mongo.ConfigurationError, mongo.InvalidURI, mongo.InvalidName, ValueError, TypeError, UserWarning):
-        raise errors.UsageRefused(
-            f"{source}: the address or one of its options cannot be used",
-            hint="mongodb://USER:PASSWORD@HOST:27017/DATABASE; write %40 for @ and %3A for : in a password",
-        ) from None
+        raise mongo_choice.unusable(source) from None
     except BSONError:
         raise errors.DataRefused(
             f"{source}: a document cannot be decoded", hint="repair it, or leave it out with --query"
@@ -212,9 +210,7 @@ def _translated(source: str, *, again: bool = False) -> Iterator[None]:
 
 def _connect(source: Source) -> MongoClient[Any]:
     milliseconds = int(source.options.timeout * 1000)
-    wanted = source.options.read_preference
-    check_preference(wanted)
-    preference: dict[str, Any] = {"readPreference": wanted} if wanted else {}
+    preference: dict[str, Any] = mongo_choice.preference(source.options.read_preference)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # an option that pymongo does not know
         return MongoClient(
@@ -227,6 +223,14 @@ def _connect(source: Source) -> MongoClient[Any]:
         )
 
 
+def _greet(client: MongoClient[Any], source: str) -> None:
+    """Reach the server, which is when pymongo logs in: it takes an answer without a challenge for a bug of its own."""
+    try:
+        client.admin.command("ping")
+    except LookupError:
+        raise mongo_choice.no_logins(source) from None
+
+
 def _database(client: MongoClient[Any], source: Source) -> MongoDatabase[Any]:
     """Return the database that the address names, or refuse one that names none or an unknown one."""
     try:
@@ -236,18 +240,17 @@ def _database(client: MongoClient[Any], source: Source) -> MongoDatabase[Any]:
         raise errors.UsageRefused(
             f"{source.text} names no database", hint=f"mongodb://HOST/DATABASE; there are {there}"
         ) from None
-    client.admin.command("ping")
     try:
         names = client.list_database_names()
     except mongo.OperationFailure:  # a user of one database may not list them all
         return found
-    check_database(found.name, names)
+    mongo_choice.check_database(found.name, names)
     return found
 
 
 def _need(database: MongoDatabase[Any], names: list[str], name: str, flag: str) -> Collection[Any]:
     """Return a collection, or refuse a name that is missing or unknown."""
-    check_collection(name, names, database=database.name, flag=flag)
+    mongo_choice.check_collection(name, names, database=database.name, flag=flag)
     return database.get_collection(name)
 
 

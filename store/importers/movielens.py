@@ -1,6 +1,6 @@
 """A folder of MovieLens files: ratings.csv, ratings.dat or u.data, with the titles that lie beside it.
 
-The titles may also be `items.csv`, as `export items` writes it.
+Or of our own exports: `ratings` and `items`, each as .csv, .ndjson or .parquet.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from store import errors
-from store.importers.base import Batch, Title
+from store.importers.base import Batch, Importer, Title
 from store.importers.delimited import CsvImporter
+from store.importers.jsonl import JsonLinesImporter
+from store.importers.parquet import ParquetImporter
 from store.importers.source import Source
-from store.importers.titles import ITEMS, read_titles
+from store.importers.titles import EXPORTED_ITEMS, read_titles
 
-_RATINGS = ("ratings.csv", "ratings.dat", "u.data")
+_RATINGS: Mapping[str, type[CsvImporter | JsonLinesImporter | ParquetImporter]] = {
+    "ratings.csv": CsvImporter, "ratings.dat": CsvImporter, "u.data": CsvImporter, "ratings.ndjson": JsonLinesImporter,
+    "ratings.jsonl": JsonLinesImporter, "ratings.parquet": ParquetImporter,
+}  # fmt: skip
 _TITLES = {"ratings.csv": "movies.csv", "ratings.dat": "movies.dat", "u.data": "u.item"}
 
 
@@ -31,12 +36,15 @@ class MovieLensImporter:
                 f"{source.text} has no ratings; looked for {', '.join(_RATINGS)}, each also with .gz",
                 hint="pass the unpacked folder of a MovieLens data set, or one file",
             )
-        self._titles = _first(source.path, (_TITLES[ratings.name.removesuffix(".gz")], *_TITLES.values(), ITEMS))
+        name = ratings.name.removesuffix(".gz")
+        self._titles = _first(source.path, (_TITLES.get(name, ""), *_TITLES.values(), *EXPORTED_ITEMS))
         ratings_file = Source(ratings)
         source.follow(ratings_file)
-        self._csv = CsvImporter(ratings_file, mapping)
-        self.mapping, self.dialect = self._csv.mapping, self._csv.dialect
-        self.file = ratings.name
+        self._rows: Importer = _RATINGS[name](ratings_file, mapping)
+        if ratings_file.bytes_total is None:  # Arrow reads the file itself, so only rows can be counted
+            source.bytes_total = None
+        self.mapping, self.file = self._rows.mapping, ratings.name
+        self.dialect = getattr(self._rows, "dialect", None)
 
     @staticmethod
     def recognises(source: Source) -> bool:
@@ -45,7 +53,7 @@ class MovieLensImporter:
 
     def batches(self) -> Iterator[Batch]:
         """Yield all rows of the ratings file."""
-        yield from self._csv.batches()
+        yield from self._rows.batches()
 
     def titles(self) -> Iterator[Title]:
         """Yield the titles, genres and years of the catalogue."""
@@ -54,5 +62,5 @@ class MovieLensImporter:
 
 
 def _first(folder: Path, names: Any) -> Path | None:
-    candidates = (folder / f"{name}{suffix}" for name in names for suffix in ("", ".gz"))
+    candidates = (folder / f"{name}{suffix}" for name in names if name for suffix in ("", ".gz"))
     return next((path for path in candidates if path.is_file()), None)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -99,6 +100,21 @@ class ParquetImporter:
             lines=range(row, row + part.num_rows),
             raw=_row_reader(part),
         )
+
+
+def rows_of(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file as objects.
+
+    Raises:
+        DataRefused: it is no whole Parquet file.
+    """
+    from pyarrow import parquet
+
+    try:
+        for part in parquet.ParquetFile(path).iter_batches(_DOCUMENTS, use_threads=False):
+            yield from part.to_pylist()
+    except _DAMAGE as error:
+        raise _damaged(path.name, error) from error
 
 
 def _paths(path: str, kind: pa.DataType) -> Iterator[str]:

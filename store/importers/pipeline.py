@@ -14,8 +14,6 @@ from store import errors
 from store.database import Database
 from store.importers import importer_class, recognise
 from store.importers.base import Importer, Resumes
-from store.importers.delimited import CsvImporter
-from store.importers.movielens import MovieLensImporter
 from store.importers.progress import Progress, Reporter
 from store.importers.run import ImportRun
 from store.importers.source import ReadOptions, Source
@@ -126,8 +124,8 @@ def import_source(
             run.rehearse(stated, strict=strict)
         else:
             run.perform(stated, strict=strict, source=found.text, format_name=name)
-        if run.outcome.get("rejected") and not dry_run and isinstance(importer, CsvImporter | MovieLensImporter):
-            shape = importer.dialect
+        shape = getattr(importer, "dialect", None)
+        if run.outcome.get("rejected") and not dry_run and shape is not None:
             note_layout(database, run.outcome["import_id"], shape.delimiter, shape.columns, shape.width)
         if isinstance(importer, Resumes):
             _note(database, importer, run.outcome.get("import_id"), found.options.query)

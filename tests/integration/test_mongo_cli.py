@@ -130,6 +130,33 @@ def test_a_password_in_a_mistyped_command_is_not_echoed(tmp_path):
     assert SECRET not in left
 
 
+class Router(mongo.Peer):
+    """A peer that says it is a router of shards: only those are told which member to read."""
+
+    HELLO = mongo.Peer.HELLO | {"msg": "isdbgrid"}
+
+
+def test_read_preference_and_time_out_are_settings_too(tmp_path, monkeypatch):
+    asked, began = [], time.monotonic()
+
+    def answer(command):
+        if "find" in command:
+            asked.append(command["$readPreference"]["mode"])
+        found = [{"name": "r", "type": "collection"}] if "listCollections" in command else []
+        cursor = {"id": 0, "ns": "films.r", "firstBatch": found}
+        return {"ok": 1.0, "databases": [{"name": "films"}], "cursor": cursor}
+
+    monkeypatch.setenv("RECSYS_MONGO_READ_PREFERENCE", "secondary")
+    monkeypatch.setenv("RECSYS_MONGO_TIMEOUT", "0.3")
+    with Router(answer) as peer:
+        take = ("import", f"{peer.address}/films", "--collection", "r")
+        assert "no documents" in call(tmp_path / "x.db", *take, expect=4).err
+        call(tmp_path / "x.db", *take, "--read-preference", "nearest", expect=4)
+    assert asked == ["secondary", "nearest"]
+    call(tmp_path / "x.db", "import", f"mongodb://127.0.0.1:{mongo.free_port()}/x", "--collection", "r", expect=3)
+    assert time.monotonic() - began < 8
+
+
 def test_no_source_at_all(tmp_path):
     assert call(tmp_path / "recsys.db", "import", "--json", expect=2).error["hint"]
     assert call(tmp_path / "recsys.db", "import", "--uri-file", tmp_path / "no.uri", "--json", expect=3).error["hint"]

@@ -460,6 +460,17 @@ class TestMessages:
         error("v9: no such\nversion", "see `recsys-tui models list`", stream=stream)
         assert stream.getvalue() == "error: v9: no such\\nversion\nhint: see `recsys-tui models list`\n"
 
+    def test_a_sentence_is_broken_between_words_on_a_terminal_alone(self, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "40")
+        text = "give them titles and genres, so that --items-collection can recommend them"
+        on_terminal, in_pipe = Stream(tty=True), Stream()
+        for stream in (on_terminal, in_pipe):
+            say(text, stream=stream)
+        assert in_pipe.getvalue() == text + "\n"
+        lines = on_terminal.getvalue().splitlines()
+        assert " ".join(line.strip() for line in lines) == text
+        assert max(map(len, lines)) <= 40
+
     def test_an_error_without_a_hint_is_one(self, capsys):
         error("no")
         assert capsys.readouterr() == ("", "error: no\n")

@@ -54,6 +54,8 @@ def test_each_value_knows_its_origin(places):
         "threads": str(places.project),
         "memory_gb": "RECSYS_MEMORY_GB",
         "keep": "default",
+        "mongo_read_preference": "default",
+        "mongo_timeout": "default",
         "theme": "default",
         "mouse": "default",
         "keys": "default",
@@ -97,6 +99,10 @@ def test_an_empty_variable_is_not_set(places):
         ("threads", 10**400),
         ("memory_gb", "nan"),
         ("memory_gb", -1),
+        ("mongo_timeout", 0),
+        ("mongo_timeout", "10s"),
+        ("mongo_read_preference", "secondry"),
+        ("mongo_read_preference", 1),
         ("memory_gb", [1]),
         ("keep", -1),
         ("keep", 2.5),
@@ -128,7 +134,7 @@ def test_an_unknown_name_brings_the_nearest(places):
     places.project.write_text("thread = 2")
     with pytest.raises(SettingsError, match="unknown setting 'thread'") as refused:
         places.load()
-    names = "db, color, ascii, threads, memory_gb, keep, theme, mouse, keys"
+    names = "db, color, ascii, threads, memory_gb, keep, mongo_read_preference, mongo_timeout, theme, mouse, keys"
     assert refused.value.hint == f"did you mean threads? settings: {names}"
 
 

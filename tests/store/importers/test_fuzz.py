@@ -90,7 +90,7 @@ def test_any_folder_is_read_or_refused(tmp_path: Path, cases: Cases) -> None:
         read(Source(str(tmp_path)), "movielens")
         (tmp_path / name).unlink()
 
-    names = st.sampled_from(["movies.csv", "items.csv", "movies.dat", "u.item"])
+    names = st.sampled_from(["movies.csv", "items.csv", "movies.dat", "u.item", "items.ndjson", "items.parquet"])
     fuzz(cases(80), st.tuples(FILES, FILES, names), check)
 
 

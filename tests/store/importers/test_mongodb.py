@@ -348,6 +348,19 @@ def test_scripted_peer_a_login_is_refused(database):
     assert caught.value.__cause__ is None
 
 
+def test_a_login_where_the_server_knows_none_is_refused(database, address):
+    with pytest.raises(errors.DataRefused, match="refuses the login") as caught:
+        take(database, address.replace("//", "//u:s3ntinel@"))
+    assert "s3ntinel" not in str(caught.value) + caught.value.hint
+
+
+def test_a_name_without_srv_records_says_so(database):
+    with pytest.raises(errors.UsageRefused, match="not found") as caught:
+        take(database, "mongodb+srv://u:s3ntinel@nowhere.invalid/films", timeout=0.5)
+    assert "SRV" in caught.value.hint
+    assert "s3ntinel" not in str(caught.value) + caught.value.hint
+
+
 def test_documents_that_change_under_the_cursor_are_counted_once_each(database, films, address, monkeypatch):
     monkeypatch.setattr(mongodb, "_BATCH", 10)
     films.ratings.insert_many([{"_id": k, **row} for k, row in enumerate(rows(60))])
