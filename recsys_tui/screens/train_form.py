@@ -60,24 +60,44 @@ class TrainForm(ModalScreen[int]):
         self._load()
 
     def _load(self) -> None:
-        """Read the settings of the model that is picked, in a thread: its module may take a moment."""
-        model = self._model = self.query(FormField).first().value
+        """Read the settings of the model that is picked, in a thread: its module may take a moment.
+
+        Until they are there, those of the model before are hidden and nothing can be started or copied.
+        """
+        model = self._model = self._picked
+        self._loaded, self._wrong = "", {}
+        self.query_one("#settings").display = False
+        self.query_one("#train", Button).disabled = True
+        self.query_one("#command", Static).update(shown(f"reads the settings of {model} …", "$text-muted"))
 
         def show(settings: list[Option]) -> None:
             if self.is_attached:
                 self.call_later(self._show_settings, model, settings)
 
-        self._place.ask("settings", lambda _: trainform.settings_of(model), show, offline=True)
+        self._place.ask("settings", lambda _: trainform.settings_of(model), show, self._refused, offline=True)
 
     async def _show_settings(self, model: str, settings: list[Option]) -> None:
+        if model != self._picked:
+            return  # another was picked meanwhile, whose settings are on their way
         self._settings = settings
         box = self.query_one("#settings", Vertical)
         await box.remove_children()
         title = f"Settings of {model}" if settings else f"{model} has nothing to set"
         await box.mount(Static(title, classes="heading", markup=False))
         await box.mount_all([FormField(Asked(*option[:4])) for option in settings])
-        self._loaded = model
-        self._check()
+        if model == self._picked:
+            box.display, self._loaded = True, model
+            self._check()
+
+    @property
+    def _picked(self) -> str:
+        """The model whose name is shown."""
+        return self.query(FormField).first().value
+
+    @property
+    def _ready(self) -> bool:
+        """True where settings and command are those of the model whose name is shown."""
+        return self._loaded == self._model == self._picked
 
     def _values(self) -> tuple[dict[str, str], dict[str, str]]:
         """Return what stands in the fields: settings of the model, and options."""
@@ -92,7 +112,7 @@ class TrainForm(ModalScreen[int]):
 
     def _check(self) -> None:
         """Say what is wrong beside each field, and show the command."""
-        if self._loaded != self._model:
+        if not self._ready:
             return
         settings, options = self._values()
         self._wrong = trainform.problems(self._model, settings, options)
@@ -109,7 +129,7 @@ class TrainForm(ModalScreen[int]):
     def check(self, message: FormField.Changed) -> None:
         """Check while it is typed."""
         message.stop()
-        if self.query(FormField).first().value != self._model:
+        if self._picked != self._model:
             self._load()
         else:
             self._check()
@@ -131,7 +151,10 @@ class TrainForm(ModalScreen[int]):
     def _train(self) -> None:
         from recsys_tui.commands.runs import submit_run
 
-        if self._loaded != self._model or self._wrong:
+        if not self._ready:
+            self._say(f"the settings of {self._picked} are being read: press again when they are there")
+            return
+        if self._wrong:
             return
         app = cast("RecsysApp", self.app)
         if app.read_only:
@@ -154,13 +177,13 @@ class TrainForm(ModalScreen[int]):
     def _refused(self, error: Exception) -> None:
         if self.is_attached:
             self._say(f"{error}; {getattr(error, 'hint', '')}")
-            self.query_one("#train", Button).disabled = False
+            self.query_one("#train", Button).disabled = not self._ready
 
     def _say(self, text: str) -> None:
         self.query_one("#said", Static).update(shown(text))
 
     def action_copy(self) -> None:
         """Copy the command that asks for the same."""
-        if self._loaded == self._model and not self._wrong:
+        if self._ready and not self._wrong:
             settings, options = self._values()
             cast("RecsysApp", self.app).copy_out(trainform.command_of(self._model, settings, options))

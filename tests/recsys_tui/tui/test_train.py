@@ -1,8 +1,11 @@
 """Train: the form, following, stopping, resuming, overlaying, and what is kept."""
 
+import threading
+
 import pytest
 
 from recsys_tui.screens.train import Train
+from recsys_tui.stream import THREADS
 from recsys_tui.widgets.charts import Curves
 from recsys_tui.widgets.form import FormField
 from store.database import Database
@@ -54,6 +57,38 @@ def test_a_training_from_the_form(films):
     drive(films, script, screen="train")
     job = journal(films).get(4)
     assert (job.origin, job.request["settings"], job.state) == ("tui", {"epochs": "3"}, "done")
+
+
+def test_until_the_settings_of_the_model_picked_are_there_nothing_can_be_started(films):
+    """Every thread is busy, so that reading them takes as long as this test wants."""
+    go_on = threading.Event()
+
+    async def script(ui):
+        await ui.press("t")
+        await ui.until(lambda: "Settings of mf" in ui.text)
+        for number in range(THREADS):
+            ui.app.place().ask(f"busy {number}", lambda _: go_on.wait(30), lambda _: None, offline=True)
+        await ui.pilot.press("left")
+        await ui.until(lambda: "reads the settings of" in ui.text)
+        picked = ui.app.screen.query(FormField).first().value
+        assert picked != "mf"
+        assert "Settings of" not in ui.text
+        assert "n_factors" not in ui.text
+        assert "train mf" not in ui.text
+        await ui.pilot.press("enter")
+        await ui.until(lambda: f"the settings of {picked} are being read" in ui.text)
+        go_on.set()
+        await ui.until(lambda: f"Settings of {picked}" in ui.text and f"train {picked} --detach" in ui.text)
+        await ui.press("enter")
+        await ui.until(lambda: f"job 4 {picked}  done" in ui.text)
+
+    try:
+        drive(films, script, screen="train")
+    finally:
+        go_on.set()
+    jobs = journal(films).recent()
+    assert len(jobs) == 4
+    assert jobs[0].request["model"] != "mf"
 
 
 def test_what_is_wrong_is_said_beside_the_field_and_enter_goes_there(films):
