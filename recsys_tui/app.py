@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from engine.services import Services
 
 _MOST_LOOKS, _QUIET_LOOKS = 400, 12
-_CACHE_KIB = 4096  # a thread: what is on a screen is little, and there are several threads
+_CACHE_KIB = 1024  # a thread: what is on a screen is little, and there are several threads
 _BEGUN_SECONDS = 2.0  # after the first place was asked for: what is there by then stays for good
 _END_SECONDS = {signal.SIGTERM: 15.0, signal.SIGHUP: 3.0, signal.SIGINT: 15.0}
 EXIT_BY_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}

@@ -180,6 +180,7 @@ class Place(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Yield the frame with the body in it."""
+        self._take_size()
         yield Header(self.NAME, [name for name in PLACES if name in self.ui.places], self.ui.database_name)
         yield Notice()
         with Container(id="body"):
@@ -205,8 +206,17 @@ class Place(Screen[None]):
         if self.is_mounted:
             self.notice(trouble.message if trouble else "", trouble.hint if trouble else "")
 
-    def on_screen_resume(self) -> None:
+    def _take_size(self) -> None:
+        """Have the classes of the size before there are widgets: each would get its styles twice otherwise."""
+        size = self.app.size
+        ways = ((size.width, self.ui.HORIZONTAL_BREAKPOINTS), (size.height, self.ui.VERTICAL_BREAKPOINTS))
+        self.add_class(
+            *(name for room, steps in ways for name in self._get_breakpoint_classes(room, steps)), update=False
+        )
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Show what changed while another place was shown."""
+        event.refresh_styles = False  # classes and themes that change do so by themselves
         self.ui.kept.set("app.place", self.NAME)
         self.call_after_refresh(self._catch_up)  # the first time its widgets are still being made
 

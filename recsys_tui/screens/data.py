@@ -70,7 +70,7 @@ class Data(ImportsPlace):
     Data.-narrow.-rejected #imports-pane { display: none; }
     Data.-rejected #rejected-pane { display: block; column-span: 2; height: 1fr; }
     Data.-wide #panes { grid-size: 6 2; grid-columns: 1fr 1fr 1fr 1fr 1fr 1fr; grid-rows: 15 1fr; }
-    Data.-wide #panes > * { column-span: 2; }
+    Data.-wide #counts, Data.-wide #spread, Data.-wide #over { column-span: 2; }
     Data.-wide #over { display: block; }
     Data.-wide #imports-pane, Data.-wide #rejected-pane { display: block; column-span: 3; }
     Data #empty { display: none; }

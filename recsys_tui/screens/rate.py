@@ -3,7 +3,7 @@
 from collections import deque
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.widgets import Input, Static
@@ -96,9 +96,8 @@ class Rate(PersonPlace):
         self.show_list(None)
         self.query_one("#found").focus()
 
-    def on_screen_resume(self) -> None:
-        """Go on with the person that Users shows."""
-        super().on_screen_resume()
+    def on_screen_resume(self, event: events.ScreenResume) -> None:  # noqa: ARG002  Textual's
+        """Go on with the person that Users shows; what every place does then follows by itself."""
         user = self.person_before()
         if user and user != self.user:
             self._take_user(user)

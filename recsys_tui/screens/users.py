@@ -70,20 +70,20 @@ class Users(PersonPlace):
     )
     CSS = """
     Users #panes { layout: vertical; height: 1fr; }
-    Users #panes > * { height: 1fr; }
-    Users #panes > *:focus-within { height: 1.7fr; }
+    Users #panes > .pane { height: 1fr; }
+    Users #panes > .pane:focus-within { height: 1.7fr; }
     Users.-low WhyPane #said { max-height: 2; margin-bottom: 0; }
     Users.-narrow WhyPane { display: none; }
     Users.-narrow.-why WhyPane { display: block; }
     Users.-narrow.-why ProfilePane { display: none; }
     Users.-wide #panes { layout: grid; grid-size: 3 2; grid-columns: 32 1fr 40; grid-rows: 2fr 3fr; }
-    Users.-wide #panes > *, Users.-wide #panes > *:focus-within { height: 1fr; }
+    Users.-wide #panes > .pane, Users.-wide #panes > .pane:focus-within { height: 1fr; }
     Users.-wide #people, Users.-wide ProfilePane { row-span: 2; }
     Users #find { display: none; }
     Users.-finding #find { display: block; }
     Users.-zoomed #panes { layout: vertical; }
-    Users.-zoomed #panes > * { display: none; }
-    Users.-zoomed #panes > *:focus-within { display: block; height: 1fr; width: 1fr; }
+    Users.-zoomed #panes > .pane { display: none; }
+    Users.-zoomed #panes > .pane:focus-within { display: block; height: 1fr; width: 1fr; }
     """
 
     def __init__(self) -> None:
