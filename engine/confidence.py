@@ -10,7 +10,9 @@ section 5.2 (locally weighted intervals); Platt 1999, "Probabilistic Outputs for
 and its targets, which keep it finite where all rows agree).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt, tanh
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -27,6 +29,9 @@ _PROBABILITIES = np.linspace(0, 1, 201)
 _NAMES = ("spread", "quantiles", "chance", "steps")
 _Floats = NDArray[np.float64]
 _Counts = NDArray[np.integer[Any]]
+Judged = tuple[float, float, float, float, float]
+"""How sure a prediction is: both bounds of `LEVEL`, probability of the user's mean or more, both bounds of `WIDE`."""
+
 _Support = _Counts | int  # of several rows, or of one user
 
 
@@ -88,7 +93,7 @@ class Calibration:
     ) -> tuple[_Floats, _Floats]:
         """Return the bounds (n,), (n,) that hold the rating with probability `level`, tails of equal weight."""
         deviation = self._deviation(user_counts, item_counts)
-        low, high = (self.quantiles[round(200 * p)] for p in (round(0.5 - level / 2, 6), round(0.5 + level / 2, 6)))
+        low, high = self._ends(level)
         return predictions + low * deviation, predictions + high * deviation
 
     def probability_at_least(
@@ -99,9 +104,45 @@ class Calibration:
         item_counts: _Counts,
     ) -> _Floats:
         """Return the probability (n,) that the rating is at least `threshold`; it is calibrated at the user's mean."""
-        deviation = self._deviation(user_counts, item_counts)
-        likely: _Floats = _sigmoid(self.chance[0] + self.chance[1] * self._distance(threshold, predictions, deviation))
-        return likely
+        level, slope = self.chance.tolist()
+        distance = self._distance(threshold, predictions, self._deviation(user_counts, item_counts))
+        return _sigmoid(level + slope * distance)
+
+    def judged(
+        self, mean: float, user_count: int, predictions: Sequence[float], item_counts: Sequence[int], scale: Scale
+    ) -> list[Judged]:
+        """Return what is shown beside one user's predictions: `interval` within the scale, and `probability_at_least`.
+
+        The same formulas on plain numbers: a list of ten is answered in a fifth of the time that arrays take.
+
+        Args:
+            mean: the user's own.
+            user_count: ratings of the user.
+            predictions: of the items asked about.
+            item_counts: ratings of each of them.
+            scale: what the bounds stay within.
+        """
+        of_all, of_user, of_item = self.spread.tolist()
+        of_user = of_all + of_user / sqrt(1.0 + user_count)
+        least, (level, slope), threshold = self.steps.item(2), self.chance.tolist(), float(self._reached(mean))
+        (below, above), (far_below, far_above) = self._ends(LEVEL), self._ends(WIDE)
+        low, high = scale.low, scale.high
+        found = []
+        for predicted, count in zip(predictions, item_counts, strict=True):
+            variance = of_item / sqrt(1.0 + count) + of_user
+            deviation = sqrt(variance if variance > least else least)  # noqa: FURB136  calls take longer than all the rest
+            a, b = predicted + below * deviation, predicted + above * deviation
+            c, d = predicted + far_below * deviation, predicted + far_above * deviation
+            found.append(
+                (
+                    low if a < low else a if a < high else high,  # noqa: FURB136
+                    low if b < low else b if b < high else high,  # noqa: FURB136
+                    0.5 + 0.5 * tanh(0.5 * (level + slope * ((predicted - threshold) / deviation))),
+                    low if c < low else c if c < high else high,  # noqa: FURB136
+                    low if d < low else d if d < high else high,  # noqa: FURB136
+                )
+            )
+        return found
 
     def arrays(self) -> dict[str, _Floats]:
         """Return what `restored` takes back, by name."""
@@ -114,11 +155,15 @@ class Calibration:
         known = [array.astype(np.float64) for array in found if array is not None]
         return cls(*known) if len(known) == len(_NAMES) else None
 
+    def _ends(self, level: float) -> tuple[float, float]:
+        """Return the quantiles between which residuals of a level lie."""
+        return self.quantiles.item(round(100 - 100 * level)), self.quantiles.item(round(100 + 100 * level))
+
     def _deviation(self, user_counts: _Support, item_counts: _Counts) -> _Floats:
         """Return the spread of each row (n,), in rating units."""
         of_all, of_user, of_item = self.spread.tolist()  # `_design` times the spread, quickly for a list of ten
-        variance = of_all + of_user / np.sqrt(1.0 + user_counts) + of_item / np.sqrt(1.0 + item_counts)
-        deviation: _Floats = np.sqrt(np.maximum(variance, self.steps[2]))
+        variance = of_item / (1.0 + item_counts) ** 0.5 + (of_all + of_user / (1.0 + user_counts) ** 0.5)
+        deviation: _Floats = np.maximum(variance, self.steps.item(2)) ** 0.5
         return deviation
 
     def _distance(
@@ -127,15 +172,17 @@ class Calibration:
         predictions: NDArray[np.floating[Any]],
         deviation: _Floats,
     ) -> _Floats:
-        """Return how far predictions lie above thresholds (n,), in units of the spread.
+        """Return how far predictions lie above thresholds (n,), in units of the spread."""
+        distance: _Floats = (predictions - self._reached(thresholds)) / deviation
+        return distance
+
+    def _reached(self, thresholds: NDArray[np.floating[Any]] | float) -> NDArray[np.floating[Any]] | float:
+        """Return from where on a prediction counts as a rating that is at least a threshold.
 
         A rating is at least 3.6 if it is at least 4, the next step, and it is rounded to that from 3.75 on.
         """
-        low, step, _ = self.steps
-        if step:
-            thresholds = low + step * (np.ceil((np.asarray(thresholds) - low) / step - _ROUNDING) - 0.5)
-        distance: _Floats = (predictions - thresholds) / deviation
-        return distance
+        low, step, _ = self.steps.tolist()
+        return low + step * (np.ceil((thresholds - low) / step - _ROUNDING) - 0.5) if step else thresholds
 
 
 def _design(user_counts: _Support, item_counts: _Counts) -> _Floats:
@@ -181,7 +228,7 @@ def _logistic(distance: _Floats, liked: NDArray[np.bool_]) -> _Floats:
 
 
 def _sigmoid(x: _Floats) -> _Floats:
-    likely: _Floats = 1 / (1 + np.exp(-np.clip(x, -30, 30)))
+    likely: _Floats = 0.5 + 0.5 * np.tanh(0.5 * x)  # 1 / (1 + exp(-x)), without its overflow
     return likely
 
 

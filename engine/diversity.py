@@ -64,7 +64,7 @@ def rerank(
         history: items and ratings of the user, for their taste.
     """
     if wish.plain or not len(candidates):
-        return candidates[:k]
+        return candidates if len(candidates) <= k else candidates[:k]
     worth = (1 - wish.novelty) * _scaled(scores[candidates]) + wish.novelty * _rarity(model, candidates)
     if not wish.diversity:
         return candidates[np.argsort(-worth, kind="stable")[:k]]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 BYTE_BUDGET = 256 * 2**20
 """Bytes that a batch of scores may take, temporaries of the model included."""
 
+_GROUP = 16  # items that one head stands for: fewer heads are quicker to order, and bound less well
+
 
 def top_k(
     scores: NDArray[np.floating[Any]],
@@ -33,17 +35,50 @@ def top_k(
         exclude: items that must not appear, such as those already rated; in any order.
         allowed: (n_items,), False for items that a filter takes out.
     """
-    eligible = np.where(scores > -np.inf, scores, -np.inf)  # also turns NaN into -inf
+    return ranked(scores, k, exclude=exclude, allowed=allowed)[0]
+
+
+def ranked(
+    scores: NDArray[np.floating[Any]],
+    k: int,
+    *,
+    exclude: NDArray[np.integer[Any]] | None = None,
+    allowed: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[np.intp], list[float]]:
+    """Return what `top_k` does, and for each item of it the percentage of all scores that are not above its own."""
+    eligible = scores.copy()
     if allowed is not None:
         eligible[~allowed] = -np.inf
     if exclude is not None:
         eligible[exclude] = -np.inf
-    k = min(max(k, 0), len(eligible))
+    total = len(scores)
+    k = min(max(k, 0), total)
     if k == 0:
-        return np.empty(0, np.intp)
-    threshold = np.partition(eligible, -k)[-k]  # the k-th best score
-    best = np.flatnonzero(eligible >= threshold if threshold > -np.inf else eligible > -np.inf)
-    return best[np.argsort(-eligible[best], kind="stable")[:k]]
+        return np.empty(0, np.intp), []
+    least = _reached_by_some(eligible, k)
+    # with those that are not eligible: they count for the percentages
+    high = (scores >= least if least > -np.inf else scores > -np.inf).nonzero()[0]
+    falling = -scores[high]
+    order = falling.argsort(kind="stable")
+    high = high[order]
+    places = (eligible[high] > -np.inf).nonzero()[0][:k]
+    falling = falling[order]
+    above = falling.searchsorted(falling[places], "left")
+    return high[places], [100 * (total - higher) / total for higher in above.tolist()]
+
+
+def _reached_by_some(scores: NDArray[np.floating[Any]], k: int) -> np.floating[Any]:
+    """Return a score that at least k items reach, and not many more; -inf where fewer have a score.
+
+    The best of each of many groups are that many items: the k-th of them bounds the k-th of all from below, and there
+    are few of them to put in order.
+    """
+    groups = max(len(scores) // _GROUP, min(len(scores), _GROUP * k))
+    whole = len(scores) - len(scores) % groups
+    heads = np.fmax.reduce(scores[:whole].reshape(-1, groups), axis=0, initial=-np.inf)  # NaN is no score
+    heads.partition(groups - k)
+    least: np.floating[Any] = heads[groups - k]
+    return least
 
 
 def top_k_many(

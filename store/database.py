@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from store import errors
-from store.gate import gate_of
+from store.gate import Section, gate_of
 from store.wal import checkpoint
 
 APPLICATION_ID = 0x52435355  # "RCSU", written to the header so that a stranger's file is recognised
@@ -21,6 +21,7 @@ LOG_ROWS = 16_384  # changed by a connection before it brings what the write-ahe
 Connection = sqlite3.Connection  # for annotations: no other module imports sqlite3
 
 _JOURNAL = {True: "PRAGMA journal_mode = WAL", False: "PRAGMA journal_mode = DELETE"}  # by `wal_is_safe()`
+_SQLITE = (sqlite3.Error, OverflowError, UnicodeError)
 _RESTORE = "restore a backup: `recsys-tui restore FOLDER`; the damaged file is left as it is"
 _MESSAGES: tuple[tuple[str, type[errors.StoreError], str], ...] = (
     ("locked", errors.Busy, "another process is writing; try again, or pass --wait 10m"),
@@ -141,14 +142,12 @@ class Database:
     @contextmanager
     def peek(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection for a look at a file that may be another program's: it keeps its journal mode."""
-        with self._gate.shared(), self._translated(), closing(self._connect()) as connection:
+        with Section(self._gate, self._connect, self._ours) as connection, closing(connection):
             yield connection
 
-    @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
-        """Yield this thread's connection for reading; inside `write()` it sees the open transaction."""
-        with self._gate.shared(), self._translated():
-            yield self._connection()
+    def read(self) -> Section[sqlite3.Connection]:
+        """Give this thread's connection for reading; inside `write()` it sees the open transaction."""
+        return Section(self._gate, self._connection, self._ours)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -157,8 +156,7 @@ class Database:
         Raises:
             Busy: where another process held the lock for longer than `busy_seconds`.
         """
-        with self._gate.shared(), self._translated():
-            connection = self._connection()
+        with self.read() as connection:
             if connection.in_transaction:
                 begin, commit, undo = "SAVEPOINT nested", "RELEASE nested", "ROLLBACK TO nested"
             else:
@@ -221,13 +219,9 @@ class Database:
         with self._gate.exclusive():
             pass
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn what SQLite raises into our errors; other errors of the caller's block are the caller's."""
-        try:
-            yield
-        except (sqlite3.Error, OverflowError, UnicodeError) as error:
-            raise translate(error, self.path) from error
+    def _ours(self, error: BaseException) -> errors.StoreError | None:
+        """Return what SQLite raised as one of our errors; others of the caller's block are the caller's."""
+        return translate(error, self.path) if isinstance(error, _SQLITE) else None
 
     def _connection(self) -> sqlite3.Connection:
         """Return this thread's connection, opening it where there is none."""

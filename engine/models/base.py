@@ -141,6 +141,11 @@ class Model(ABC):
             )
         return self.as_ratings(self.scores(vector, items))
 
+    @property
+    def rates_by_score(self) -> bool:
+        """Tell whether `ratings` are `as_ratings` of the scores: those at hand need not be worked out again."""
+        return type(self).ratings is Model.ratings
+
     def as_ratings(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the ratings that scores (n,) stand for: themselves, within the scale."""
         return self.facts.scale.clip(scores)

@@ -1,7 +1,7 @@
 """What is answered: lists of recommendations and predicted ratings."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,7 @@ class Prediction:
     upper_95: float | None = None
 
 
-@dataclass(frozen=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """One item of a list. `percentile` says where the score lies among all items: a score has no unit of its own."""
 
     rank: int
@@ -50,3 +49,7 @@ class RecommendationList:
     rung: str
     items: tuple[Recommendation, ...]
     notes: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """Return the fields by name, and those of the items."""
+        return vars(self) | {"items": [item._asdict() for item in self.items]}

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _ITEMS = 100_000  # items remembered; about 0.5 KB each
 
+Card = tuple[str, str | None, int | None, tuple[str, ...]]
+"""What a list shows of an item: text id, title, year and genres; only the first of one that has left the catalogue."""
+
 
 @dataclass(eq=False)
 class Moment:
@@ -26,10 +29,12 @@ class Moment:
         snapshots: what names such as "active" stand for.
         canary: the trial of a version that runs, `...` until it is asked for.
         items: catalogue entries by text id.
+        cards: what lists show, by loaded version and index in it.
     """
 
     snapshots: dict[str, "Snapshot"] = field(default_factory=dict)
     items: dict[str, catalog.Item] = field(default_factory=dict)
+    cards: dict["Snapshot", dict[int, Card]] = field(default_factory=dict)
     canary: Canary | EllipsisType | None = ...
 
 
@@ -68,3 +73,21 @@ class Memory:
                 known.update(read)
             found |= read
         return found
+
+    def cards(self, snapshot: "Snapshot", picked: list[int]) -> list[Card]:
+        """Return what a list shows of items by their index in a version."""
+        known = self.latest.cards.setdefault(snapshot, {})
+        missing = [index for index in picked if index not in known]
+        if missing:
+            found = self.items([snapshot.name(index) for index in missing])
+            if len(known) > _ITEMS:
+                known.clear()
+            for index in missing:
+                name = snapshot.name(index)
+                known[index] = (name, *described(found.get(name)))
+        return [known[index] for index in picked]
+
+
+def described(found: catalog.Item | None) -> tuple[str | None, int | None, tuple[str, ...]]:
+    """Return title, year and genres; nothing of an item that has left the catalogue."""
+    return (None, None, ()) if found is None else (found.title, found.year, found.genres)

@@ -1,21 +1,23 @@
 """Lists and predicted ratings for one user: filters before the cut, bounds, and the rung that answered."""
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.confidence import LEVEL, WIDE
+from engine.confidence import Judged
 from engine.diversity import Wish, rerank
 from engine.errors import UnknownItem
-from engine.ranking import top_k
+from engine.ranking import ranked, top_k
 from engine.services.answers import Prediction, Recommendation, RecommendationList
 from engine.services.cache import ByteCache
 from engine.services.filters import Filters, allowed_items, why_short
 from engine.services.ladder import CONTENT, POPULARITY, Ladder, View
 from engine.services.manager import Snapshot
-from engine.services.memory import Moment
+from engine.services.memory import Moment, described
 from store import catalog
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ LIST_BYTES = 64 << 20
 
 _LIST_SIZE, _ITEM_SIZE = 2_048, 1_024  # bytes, measured and rounded up
 
-_Rated = tuple[float | None, float | None, float | None, float | None]  # prediction, lower, upper, confidence
+_Sure = Judged | tuple[None, None, None, None, None]
+_UNSURE = None, None, None, None, None  # nothing was measured
+_recommendation = partial(tuple.__new__, Recommendation)  # of all its fields; `_make` takes longer than the arithmetic
 
 
 class _Question(NamedTuple):
@@ -124,19 +128,22 @@ class Recommender:
         if (key[1] if key else -1) != kept.revision:
             return False
         cards = self._memory.items([entry.item for entry in made.items])
-        return all(_card(cards.get(entry.item)) == (entry.title, entry.year, entry.genres) for entry in made.items)
+        return all(described(cards.get(entry.item)) == (entry.title, entry.year, entry.genres) for entry in made.items)
 
     def _list(self, snapshot: Snapshot, view: View, question: _Question) -> RecommendationList:
         n, filters, wish = question.n, question.filters, question.wish
         scores = view.model.scores(view.vector)
-        picked: NDArray[np.integer[Any]] = top_k(
+        best, shares = ranked(
             scores,
             wish.candidates(n),
             exclude=None if filters.include_seen else view.items,
             allowed=allowed_items(view.model, filters),
         )
-        picked = rerank(view.model, scores, picked, n, wish, (view.items, view.ratings))
-        items = self._describe(snapshot, view, picked, scores)
+        picked = rerank(view.model, scores, best, n, wish, (view.items, view.ratings))
+        if picked is not best:
+            of = dict(zip(best.tolist(), shares, strict=True))
+            shares = [of[item] for item in picked.tolist()]
+        items = self._describe(snapshot, view, picked, scores[picked], shares)
         notes = (*snapshot.notes, *why_short(view, filters, len(items), n))
         return RecommendationList(view.user, snapshot.version.name, view.rung, items, notes)
 
@@ -192,48 +199,55 @@ class Recommender:
     # --- describing -----------------------------------------------------------------------------------------------
 
     def _describe(
-        self, snapshot: Snapshot, view: View, picked: NDArray[np.integer[Any]], scores: NDArray[np.float32]
+        self,
+        snapshot: Snapshot,
+        view: View,
+        picked: NDArray[np.integer[Any]],
+        scores: NDArray[np.float32],
+        shares: list[float],
     ) -> tuple[Recommendation, ...]:
-        texts = [snapshot.name(index) for index in picked.tolist()]
-        found = self._memory.items(texts)
-        percentiles = _percentiles(scores, picked)
-        rated = self._rated(snapshot, view, picked)
-        return tuple(
-            Recommendation(rank, text, *_card(found.get(text)), score, percentile, *numbers, view.rung)
-            for rank, text, score, percentile, numbers in zip(
-                range(1, len(texts) + 1), texts, scores[picked].tolist(), percentiles, rated, strict=True
-            )
-        )
+        """Return the items of a list, from their indices, scores and percentiles, each (n,)."""
+        if not shares:
+            return ()
+        texts, titles, years, genres = zip(*self._memory.cards(snapshot, picked.tolist()), strict=True)
+        predicted, judged = self._rated(snapshot, view, picked, scores)
+        lower, upper, likely, _, _ = zip(*judged, strict=True)
+        known = texts, titles, years, genres, scores.tolist(), shares, predicted, lower, upper, likely
+        rows = zip(count(1), *known, repeat(view.rung), repeat(()))
+        return tuple(map(_recommendation, rows))
 
     def predictions(self, snapshot: Snapshot, view: View, items: NDArray[np.integer[Any]]) -> list[Prediction]:
         """Return predicted ratings with bounds; a model that only ranks has none."""
-        name, facts = snapshot.version.name, view.model.facts
-        rated = self._rated(snapshot, view, items)
-        if not len(items) or rated[0][1] is None or snapshot.calibration is None:
-            return [Prediction(*numbers, view.rung, name) for numbers in rated]
-        predicted = np.array([numbers[0] for numbers in rated], np.float64)
-        support = len(view.items), facts.item_counts[items]
-        low, high = (
-            facts.scale.clip(bound).tolist() for bound in snapshot.calibration.interval(predicted, *support, WIDE)
-        )
+        name, rung = snapshot.version.name, view.rung
         return [
-            Prediction(*numbers, view.rung, name, lowest, highest)
-            for numbers, lowest, highest in zip(rated, low, high, strict=True)
+            Prediction(predicted, lower, upper, likely, rung, name, lowest, highest)
+            for predicted, (lower, upper, likely, lowest, highest) in zip(
+                *self._rated(snapshot, view, items), strict=True
+            )
         ]
 
-    def _rated(self, snapshot: Snapshot, view: View, items: NDArray[np.integer[Any]]) -> list[_Rated]:
-        """Return the numbers of predicted ratings; a model that only ranks has none."""
-        facts = view.model.facts
-        if not view.model.predicts_ratings:
-            return [(None, None, None, None)] * len(items)
-        predicted = view.model.ratings(view.vector, items).astype(np.float64)
-        if snapshot.calibration is None:
-            return [(value, None, None, None) for value in predicted.tolist()]
-        support = len(view.items), facts.item_counts[items]
-        low, high = snapshot.calibration.interval(predicted, *support)
-        bounds = facts.scale.clip(low), facts.scale.clip(high)
-        chance = snapshot.calibration.probability_at_least(view.mean, predicted, *support)
-        return list(zip(*(column.tolist() for column in (predicted, *bounds, chance)), strict=True))
+    def _rated(
+        self,
+        snapshot: Snapshot,
+        view: View,
+        items: NDArray[np.integer[Any]],
+        scores: NDArray[np.float32] | None = None,
+    ) -> tuple[Sequence[float | None], Sequence[_Sure]]:
+        """Return predicted ratings of items (n,), and how sure each is; a model that only ranks has none.
+
+        Scores (n,) that are at hand are used where they stand for ratings.
+        """
+        model, calibration = view.model, snapshot.calibration
+        if not model.predicts_ratings:
+            return [None] * len(items), [_UNSURE] * len(items)
+        if scores is None or not model.rates_by_score:
+            predicted = model.ratings(view.vector, items).tolist()
+        else:
+            predicted = model.as_ratings(scores).tolist()
+        if calibration is None:
+            return predicted, [_UNSURE] * len(items)
+        counts = model.facts.item_counts[items].tolist()
+        return predicted, calibration.judged(view.mean, len(view.items), predicted, counts, model.facts.scale)
 
     def predict_new_item(self, snapshot: Snapshot, view: View, found: catalog.Item | None) -> Prediction:
         """Predict an item that the model has never seen: by its genres where it has any, else the user's level."""
@@ -241,29 +255,8 @@ class Recommender:
         vector = snapshot.content.fold_in(view.items, view.ratings)
         value = snapshot.content.rating_of(vector, found.genres if found else (), found.year if found else None)
         rung = CONTENT if found and found.genres else POPULARITY
-        if snapshot.calibration is None:
-            return Prediction(value, None, None, None, rung, snapshot.version.name)
-        predicted, support = np.array([value]), (np.array([len(view.items)]), np.array([0]))
-        low, high, lowest, highest = (
-            float(facts.scale.clip(bound)[0])
-            for level in (LEVEL, WIDE)
-            for bound in snapshot.calibration.interval(predicted, *support, level)
-        )
-        likely = float(snapshot.calibration.probability_at_least(view.mean, predicted, *support)[0])
-        return Prediction(value, low, high, likely, rung, snapshot.version.name, lowest, highest)
-
-
-def _card(found: catalog.Item | None) -> tuple[str | None, int | None, tuple[str, ...]]:
-    """Return title, year and genres; nothing of an item that has left the catalogue."""
-    return (None, None, ()) if found is None else (found.title, found.year, found.genres)
-
-
-def _percentiles(scores: NDArray[np.float32], picked: NDArray[np.integer[Any]]) -> list[float]:
-    """Return the percentage of all scores that are not above that of each picked item, sorting only those higher."""
-    if not len(picked):
-        return []
-    chosen = scores[picked]
-    higher = np.sort(scores[scores > chosen.min()])
-    above = len(higher) - higher.searchsorted(chosen, "right")
-    percentiles: list[float] = (100 - 100 * above / len(scores)).tolist()
-    return percentiles
+        sure: _Sure = _UNSURE
+        if snapshot.calibration is not None:
+            [sure] = snapshot.calibration.judged(view.mean, len(view.items), [value], [0], facts.scale)
+        lower, upper, likely, lowest, highest = sure
+        return Prediction(value, lower, upper, likely, rung, snapshot.version.name, lowest, highest)

@@ -47,13 +47,13 @@ def demo(session: Session) -> None:
     user = _somebody(services)
     made = services.recommender.recommend(user, _BEST)
     reasons = services.explainer.reasons_for(made)
-    items = tuple(replace(item, reasons=why) for item, why in zip(made.items, reasons, strict=True))
+    items = tuple(item._replace(reasons=why) for item, why in zip(made.items, reasons, strict=True))
     explained = services.explainer.explain_recommendation(user, items[0].item)
     facts = {
         "db": str(path),
         "import": imported,
         "runs": runs,
-        "recommend": asdict(replace(made, items=items)),
+        "recommend": replace(made, items=items).plain(),
         "explain": asdict(explained),
         "seconds": round(time.monotonic() - began, 3),
     }

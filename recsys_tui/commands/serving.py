@@ -82,7 +82,7 @@ def recommend(
     )
     if explain:
         reasons = services.explainer.reasons_for(made)
-        items = tuple(replace(item, reasons=why) for item, why in zip(made.items, reasons, strict=True))
+        items = tuple(item._replace(reasons=why) for item, why in zip(made.items, reasons, strict=True))
         made = replace(made, items=items)
     show_list(session, made, explain=explain)
 
@@ -128,9 +128,9 @@ def show_list(session: Session, made: "RecommendationList", *, explain: bool) ->
     for note in made.notes:
         session.say(f"note: {note}")
     if session.as_json:
-        session.document(asdict(made))
+        session.document(made.plain())
         return
-    rows = [asdict(item) | {"why": sentence(list(item.reasons)), "interval": _interval(item)} for item in made.items]
+    rows = [item._asdict() | {"why": sentence(list(item.reasons)), "interval": _interval(item)} for item in made.items]
     predicts = any(item.prediction is not None for item in made.items)
     if made.items:
         session.say(f"the best {len(made.items)} for user {made.user} by {made.version}, {_RUNGS[made.rung]}")

@@ -79,6 +79,28 @@ def test_the_threshold_is_the_next_step_and_the_curve_is_monotone():
     assert (np.diff(higher) > 0).all()
 
 
+@settings(max_examples=100)
+@given(
+    st.lists(st.tuples(st.floats(0.5, 5.0), st.integers(0, 10**6)), min_size=1, max_size=12),
+    st.integers(0, 10**6),
+    st.floats(0.5, 5.0),
+    st.sampled_from([HALVES, Scale(0.5, 5.0, None)]),
+)
+def test_a_list_is_judged_as_rows_are(asked, user_count, mean, scale):
+    found = Calibration.fit(rows(500), scale)
+    predictions, counts = np.array([value for value, _ in asked]), np.array([count for _, count in asked])
+    users = np.full(len(asked), user_count)
+    judged = found.judged(mean, user_count, predictions.tolist(), counts.tolist(), scale)
+    expected = [
+        *found.interval(predictions, users, counts),
+        found.probability_at_least(mean, predictions, users, counts),
+        *found.interval(predictions, users, counts, WIDE),
+    ]
+    for place, column in enumerate(expected):
+        within = column if place == 2 else np.clip(column, scale.low, scale.high)
+        np.testing.assert_allclose([one[place] for one in judged], within, rtol=1e-12)
+
+
 def test_too_few_rows_say_nothing():
     assert Calibration.fit(rows(49), HALVES) is None
     assert Calibration.fit(rows(50), HALVES) is not None

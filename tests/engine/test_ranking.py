@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.data import Interactions
-from engine.ranking import score_batches, top_k, top_k_all, top_k_many, top_k_seen
+from engine.ranking import ranked, score_batches, top_k, top_k_all, top_k_many, top_k_seen
 
 SCORES = st.sampled_from([0.0, -0.0, 1.0, 1.5, -2.0, 1e30, np.inf, -np.inf, np.nan])
 
@@ -39,6 +39,27 @@ def test_top_k_is_its_definition(problem, data):
         assert top_k(row, k).tolist() == expected(row, k)
         assert top_k(row, k, exclude=exclude).tolist() == expected(row, k, seen)
         assert top_k(row, k, exclude=exclude, allowed=allowed).tolist() == expected(row, k, seen, allowed)
+
+
+@given(problems(), st.data())
+def test_percentages_count_every_score_eligible_or_not(problem, data):
+    scores, excluded, k = problem
+    allowed = np.array(data.draw(st.lists(st.booleans(), min_size=scores.shape[1], max_size=scores.shape[1])))
+    for row, seen in zip(scores, excluded, strict=True):
+        picked, shares = ranked(row, k, exclude=np.array(seen, np.int32), allowed=allowed)
+        assert shares == pytest.approx([100 * np.mean(~(row > row[item])) for item in picked])
+
+
+def test_long_rows_are_ranked_by_their_definition():
+    rng = np.random.default_rng(0)
+    for n, k, values in ((5_000, 10, 1_000_000), (5_000, 100, 40), (3_707, 10, 3), (700, 60, 9), (5_000, 5_000, 9)):
+        scores = rng.integers(0, values, n).astype(np.float32)
+        scores[rng.choice(n, n // 10)] = -np.inf
+        scores[: n // 3] = np.nan  # groups without any score among them
+        exclude = rng.choice(n, n // 2)
+        picked, shares = ranked(scores, k, exclude=exclude)
+        assert picked.tolist() == expected(scores, k, set(exclude.tolist()))
+        assert shares == pytest.approx([100 * np.mean(~(scores > scores[item])) for item in picked])
 
 
 @given(problems())

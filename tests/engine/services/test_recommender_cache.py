@@ -3,11 +3,10 @@
 import threading
 from contextlib import suppress
 
-import numpy as np
 import pytest
 
 from engine.services import Services
-from engine.services.recommend import Recommender, _percentiles
+from engine.services.recommend import Recommender
 from store import catalog, ratings
 from store.changes import Watch
 from store.errors import NotFound
@@ -108,11 +107,3 @@ def test_items_are_read_once_and_unknown_ones_are_missing(services: Services) ->
     found = services.memory.items(["i1", "i2", "nothing"])
     assert found == catalog.items_by_id(services.database, ["i1", "i2"])
     assert services.memory.items(["i1"])["i1"] is found["i1"]
-
-
-def test_percentiles_are_those_of_sorting_everything() -> None:
-    rng = np.random.default_rng(0)
-    scores = rng.integers(0, 50, 500).astype(np.float32)  # with many ties
-    for picked in (np.argsort(-scores)[:10], rng.integers(0, 500, 20), np.array([], np.int64)):
-        expected = 100 * np.searchsorted(np.sort(scores), scores[picked], side="right") / len(scores)
-        assert _percentiles(scores, picked) == pytest.approx(expected.tolist())
