@@ -5,7 +5,8 @@ who rated it and on its genres and year. Predictions are averages over samples o
 the data do not support costs nothing but time.
 
 Source: Salakhutdinov & Mnih 2008 (the sampler); Koren 2008 and Rendle, Zhang, Koren 2019, "On the Difficulty of
-Evaluating Baselines" (the implicit features; with both sides it is their Bayesian SVD++ flipped).
+Evaluating Baselines" (the implicit features; with both sides it is their Bayesian SVD++ flipped); Grünwald & van Ommen
+2017, "Inconsistency of Bayesian inference for misspecified linear models" (a likelihood raised to a power below one).
 """
 
 import time
@@ -89,7 +90,7 @@ class BayesianMFModel(SampledModel):
 
     def _begin(self, train: Interactions, seed: int) -> None:
         """Set up both sides, as they were where training goes on."""
-        from engine.models.gibbs_start import Standard, start
+        from engine.models.gibbs_start import Standard, sides_of, start
         from engine.models.probit import Latent
 
         standard = Standard.of(train)
@@ -97,8 +98,7 @@ class BayesianMFModel(SampledModel):
         self.mean, self.deviation, self._least_noise = standard
         most = max(1, min(int(np.count_nonzero(counts)) for counts in (train.user_counts, train.item_counts)))
         rank = min(self.config.n_factors or _rank(len(train)), most)  # more would be as good, and cost its cube
-        rng = np.random.default_rng([seed, 0])
-        self._sides = start(train, rank, self.config.implicit, self.config.side_features, rng)
+        self._sides = sides_of(train, rank, self.config.implicit, self.config.side_features)
         self._latent = Latent(train, self.mean, self.deviation) if self.config.likelihood == "probit" else None
         self.grades = self._latent.values if self._latent is not None else np.zeros(0)
         self._check = SelfCheck(train, self.mean, self.deviation)
@@ -111,6 +111,8 @@ class BayesianMFModel(SampledModel):
                 self._latent.cuts = self.samples[-1].cuts.copy()
         else:
             self.samples, self._noise_precision = [], 1.0
+            with _one_thread_each():
+                start(*self._sides, np.random.default_rng([seed, 0]))
 
     def _advance(self, number: int, rng: np.random.Generator, train: Interactions) -> float:
         """Draw everything once, keep the sample, and return the RMSE of the average on some training rows."""
@@ -129,8 +131,9 @@ class BayesianMFModel(SampledModel):
             )
         if self._latent is None or not self._latent.fixes_noise:
             # τ ~ Gamma(1 + n/2, rate ε + Σ (r - r̂)² / 2), and never more than the rounding of ratings allows
-            drawn = rng.gamma(1 + n_ratings / 2) / (self._least_noise + squares / 2)
-            self._noise_precision = min(drawn, 1 / self._least_noise)
+            drawn = min(rng.gamma(1 + n_ratings / 2) / (self._least_noise + squares / 2), 1 / self._least_noise)
+            # latent values are drawn with this noise, so that what is taken off it would be taken off again and again
+            self._noise_precision = drawn if self._latent is not None else _CAUTION * drawn
         return self.deviation * self._check.loss(self._expected)
 
     def _expected(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -247,6 +250,7 @@ def _one_thread_each() -> Any:
 
 
 _RANKS = (15, 31)
+_CAUTION = 0.9  # what a rating counts for: no model is quite true, and one that takes itself for true learns noise
 _LARGE = 300_000
 _PLAIN = 5  # iterations of a probit that take ratings for latent values: from nothing, scores and noise part slowly
 _SETTLING = 10  # further iterations whose proposals are all taken: from far off the ratio of a Newton step says nothing

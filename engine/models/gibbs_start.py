@@ -7,13 +7,17 @@ from numpy.typing import NDArray
 
 from engine.data import Interactions, ItemFeatures
 from engine.kernels import Rows
-from engine.models.gibbs import Block, Side, padded_width
+from engine.models.factor_start import spectral_directions
+from engine.models.factor_steps import remaining
+from engine.models.gibbs import Block, Prior, Side, conditional, padded_width
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array, csr_array
 
 _PERIOD = 5  # years
-_START = 0.1  # standard deviation of the first factors
+_START = 0.5  # standard deviation of the first biases and factors, in those of the ratings
+_NOISE_PRECISION = 1.5
+_ROUNDS = 3
 
 
 class Standard(NamedTuple):
@@ -33,17 +37,14 @@ class Standard(NamedTuple):
         return cls(mean, variance**0.5, least / variance)
 
 
-def start(
-    train: Interactions, n_factors: int, implicit: str, side_features: bool, rng: np.random.Generator
-) -> tuple[Side, Side]:
-    """Return users and items before the first iteration: no biases, and small random factors.
+def sides_of(train: Interactions, n_factors: int, implicit: str, side_features: bool) -> tuple[Side, Side]:
+    """Return users and items with their ratings and features, and vectors that are zero.
 
     Args:
         train: the rows.
         n_factors: length of a factor.
         implicit: "both", "users", "items" or "none": whose vectors depend on which ratings there are.
         side_features: whether items have their genres and years as features.
-        rng: for the factors.
     """
     from scipy.sparse import csr_array
 
@@ -61,11 +62,37 @@ def start(
         blocks = [Block(_implicit(grouped, counts), active, k, width)] if wanted else []
         if side_features and sides and (known := _side_features(train.features)).shape[1]:
             blocks.append(Block(known, active, k, width))
-        vectors = np.zeros((len(counts), width), np.float32)
-        vectors[:, 1:k] = np.float32(_START) * rng.standard_normal((len(counts), n_factors), np.float32)
         rows = Rows(grouped.indptr.astype(np.int64), grouped.indices.astype(np.int32), grouped.data)
-        sides.append(Side(rows, k, blocks, vectors, active))
+        sides.append(Side(rows, k, blocks, np.zeros((len(counts), width), np.float32), active))
     return sides[0], sides[1]
+
+
+def start(users: Side, items: Side, rng: np.random.Generator) -> None:
+    """Put the vectors where alternating least squares lead from the main directions of what biases leave.
+
+    From small random factors the chain would come to what the ratings say the later the more of them there are: on a
+    million planted ratings of rank 20 after two hundred iterations, where a tenth of them are enough from here on.
+    """
+    k = users.k
+    prior = Prior(np.eye(k) / _START**2, np.ones(k))
+
+    def improve(side: Side, other: Side) -> None:
+        side.vectors, _drawn = conditional(side.rows, other.vectors, side.centre, prior, _NOISE_PRECISION)
+
+    improve(items, users)
+    improve(users, items)
+    by_user, by_item = _less_biases(users, items), _less_biases(items, users)
+    users.vectors[:, 1:k] = np.float32(_START) * spectral_directions(by_user, by_item, k - 1, rng)
+    for _ in range(_ROUNDS):
+        improve(items, users)
+        improve(users, items)
+
+
+def _less_biases(side: Side, other: Side) -> Rows:
+    """Return the rows of a side with what the biases of both leave of the ratings."""
+    own, others = ((each.vectors[:, 0], np.ones(len(each.vectors), np.float32)) for each in (side, other))
+    left = remaining(side.rows, np.stack(own, axis=1), np.stack(others[::-1], axis=1))
+    return side.rows._replace(ratings=left)
 
 
 def _implicit(grouped: "csr_array", counts: NDArray[np.integer[Any]]) -> "csc_array":

@@ -105,7 +105,8 @@ def test_intervals_cover_what_they_say():
         assert covered(model, train, test, level) == pytest.approx(level, abs=tolerance)
     scores = np.concatenate([model.score_users(np.array([user]))[0][items] for user, items in by_user(test)])
     spread = np.concatenate([model.spread(int(train.user_counts[user]), items) for user, items in by_user(test)])
-    assert np.std((test.ratings - scores) / spread) == pytest.approx(1, abs=0.06)
+    narrower = 0.9**0.5  # a rating counts for 0.9: for data that the model made itself the spread is that much too wide
+    assert np.std((test.ratings - scores) / spread) == pytest.approx(narrower, abs=0.06)
 
 
 def test_intervals_follow_the_shape_of_the_residuals():
@@ -248,3 +249,10 @@ def test_every_choice_of_sides_tells_the_checkerboard(implicit):
 def test_serving_needs_no_compiler():
     code = "import sys, engine.models.bayesian_mf; sys.exit('numba' in sys.modules or 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_chain_starts_near_where_it_is_going():
+    """From small random factors these data take more than a hundred iterations to be told from their biases."""
+    train, test = planted(1500, 800, 150_000, rank=12, noise=0.75, scale=Scale(1, 5, 1))
+    early, late = (rmse(trained(train, n_factors=15, epochs=epochs), test) for epochs in (10, 50))
+    assert early < 1.02 * late
