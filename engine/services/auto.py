@@ -12,6 +12,7 @@ from engine.errors import EngineError, TrainingFailed
 from engine.models import model_class
 from engine.resources import available_memory
 from engine.services.auto_plan import Plan, Spent, shortest_fit
+from engine.services.epochs import BESIDE
 from engine.services.request import Progress, TrainingRequest
 from store import catalog, ratings
 from store.errors import StoreError
@@ -59,7 +60,7 @@ def run_auto(
         if reason or none_left:
             yield _candidate(name, reason=reason or none_left)
             continue
-        one = _request(request, name, settings, seconds)
+        one = _request(request, name, settings, plan.fits * seconds / (1 - BESIDE))
         version, failure, spent = yield from _made(services, one, job, plan.fits)
         yield _candidate(name, version, failure)
         plan.add(spent, forecast)

@@ -14,6 +14,23 @@ from engine.services.checkpoints import Checkpoints
 from engine.services.curve import HeldOutCurve
 from engine.services.request import Progress, TrainingRequest
 
+BESIDE = 0.1
+"""Share of the time that is left to a run which is kept for measuring and saving."""
+
+_LEAST = 1e-3  # seconds
+
+
+def fit_seconds(limit: float, spent: float, rows: int, later: int = 0) -> float:
+    """Return how many seconds the epochs of a fit may take, 0 for no limit.
+
+    Args:
+        limit: seconds for the whole run, 0 for no limit.
+        spent: seconds of it that are gone.
+        rows: how many rows the fit is of.
+        later: of how many rows another fit is that comes after it; each gets time by its rows.
+    """
+    return max((limit - spent) * (1 - BESIDE) * rows / (rows + later), _LEAST) if limit else 0.0
+
 
 def train_epochs(
     model: Model,
@@ -21,10 +38,13 @@ def train_epochs(
     request: TrainingRequest,
     checkpoints: Checkpoints | None,
     curve: HeldOutCurve | None = None,
+    *,
+    seconds: float = 0.0,
 ) -> Generator[Progress, None, None]:
     """Train, yielding an event an epoch with its speed; go on from a checkpoint where there is one.
 
-    `curve` adds to the event of an epoch what the model makes of some held-out rows: it is shown, and decides nothing.
+    No epoch is begun that would not end within `seconds`, unless they are 0. `curve` adds to the event of an epoch what
+    the model makes of some held-out rows: it is shown, and decides nothing.
     """
     rows = train.fingerprint() if checkpoints is not None else ""
     if checkpoints is not None and (state := checkpoints.load(rows)) is not None:
@@ -32,9 +52,9 @@ def train_epochs(
         yield Progress("note", {"text": f"goes on after epoch {model.epochs_done}"})
     began = last = time.monotonic()
     for epoch in model.fit_epochs(train, seed=request.seed):
-        seconds = time.monotonic() - last
-        data = _epoch_data(epoch, seconds)
-        data["held_out"] = curve.after(model, seconds) if curve is not None else {}
+        took = time.monotonic() - last
+        data = _epoch_data(epoch, took)
+        data["held_out"] = curve.after(model, took) if curve is not None else {}
         try:
             yield Progress("epoch", data)
         except GeneratorExit:  # cancelled here: a resumed run goes on from this epoch, not from an earlier one
@@ -43,11 +63,11 @@ def train_epochs(
             raise
         if checkpoints is not None and checkpoints.due:
             checkpoints.save(model.state(), rows)
-        another_ends = time.monotonic() - began + seconds <= request.time_limit
-        if request.time_limit and epoch.number < epoch.of and not another_ends:
+        another_ends = time.monotonic() - began + took <= seconds
+        if seconds and epoch.number < epoch.of and not another_ends:
             model.settle(train)
             yield Progress(
-                "note", {"text": f"time limit of {request.time_limit:.3g} s reached after epoch {epoch.number}"}
+                "note", {"text": f"time limit of {request.time_limit:.3g} s: ended after epoch {epoch.number}"}
             )
             break
         last = time.monotonic()

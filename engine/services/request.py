@@ -25,7 +25,7 @@ class TrainingRequest:
         like: the version that is made again, "" for none.
         beside: a version whose held-out rows are held out here too, so that the two can be compared on all of them; ""
             for none.
-        time_limit: seconds for the epochs, 0 for none.
+        time_limit: seconds for the run, 0 for none; between its fits, where there are two, they are shared by rows.
         threads: 0 for all that the process may use.
         memory_limit: bytes, 0 for what is available.
     """

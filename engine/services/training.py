@@ -21,7 +21,7 @@ from engine.services import stacking
 from engine.services.auto import run_auto
 from engine.services.checkpoints import Checkpoints
 from engine.services.curve import HeldOutCurve
-from engine.services.epochs import train_epochs
+from engine.services.epochs import fit_seconds, train_epochs
 from engine.services.evaluation import HELD_OUT, PER_USER, bundle_of
 from engine.services.gate import activate, read_gate
 from engine.services.heldout import INFLUENCE, held_out_rows, measured
@@ -135,17 +135,15 @@ class TrainingService:
             stacking.prepare(self._services, model, request, parts)
         with resources.thread_limit(request.threads):
             curve = HeldOutCurve(parts) if job is not None else None  # a run without a job has nobody who watches
-            yield from train_epochs(model, parts.train, request, checkpoints, curve)
+            again = request.full and len(parts.test) > 0
+            later = len(data) if again and not isinstance(model, Ensemble) else 0
+            allowed = fit_seconds(request.time_limit, time.monotonic() - started, len(parts.train), later)
+            yield from train_epochs(model, parts.train, request, checkpoints, curve, seconds=allowed)
             yield Progress("stage", {"stage": "measuring"})
             report = _report(model, parts)
             calibration = _calibrate(model, parts)
-            if request.full and len(parts.test):
-                yield Progress("stage", {"stage": "fitting on all rows"})
-                if isinstance(model, Ensemble):
-                    stacking.serve_all(model, data)
-                else:
-                    model = model_class(request.model)(**request.settings)
-                    yield from train_epochs(model, data, request, None)
+            if again:
+                model = yield from _on_all_rows(model, request, data, time.monotonic() - started)
         yield Progress("stage", {"stage": "saving"})
         saved = self._register(model, request, parts, report, calibration, revision, job, time.monotonic() - started)
         yield self._ended(saved, request)
@@ -237,6 +235,20 @@ class TrainingService:
             if same and version.training_data["revision"] == revision:
                 return version.name
         return None
+
+
+def _on_all_rows(
+    model: Model, request: TrainingRequest, data: Interactions, spent: float
+) -> Generator[Progress, None, Model]:
+    """Fit once more, on all rows; an ensemble takes its members as they were given."""
+    yield Progress("stage", {"stage": "fitting on all rows"})
+    if isinstance(model, Ensemble):
+        stacking.serve_all(model, data)
+        return model
+    fresh = model_class(request.model)(**request.settings)
+    allowed = fit_seconds(request.time_limit, spent, len(data))
+    yield from train_epochs(fresh, data, request, None, seconds=allowed)
+    return fresh
 
 
 def _report(model: Model, parts: Split) -> Report | None:
