@@ -22,6 +22,7 @@ from store.journal import training_lock
 
 CANCELLED = 130
 _HEARTBEAT_SECONDS = 1.0
+_NICE = 10
 _BESIDE = "beside-others"
 
 
@@ -81,6 +82,7 @@ def main(path: str, number: str, beside: str = "") -> int:
     stop, cancel = threading.Event(), threading.Event()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: cancel.set())
+    _stand_back()
     if not services.journal.start(job, os.getpid()):
         return CANCELLED
     threading.Thread(target=_beat, args=(services, job, stop), daemon=True).start()
@@ -98,6 +100,14 @@ def main(path: str, number: str, beside: str = "") -> int:
     finally:
         stop.set()
     return 1
+
+
+def _stand_back() -> None:
+    """Let those who work at the machine go first: a training takes what they leave, which is all where nobody works."""
+    with suppress(OSError):
+        os.nice(_NICE)
+    with suppress(OSError):  # Linux shares by sessions first where it groups them, and this one is a session of its own
+        Path("/proc/self/autogroup").write_text(str(_NICE))
 
 
 def checkpoint_folder(services: Services, job: int) -> Path:

@@ -1,17 +1,19 @@
 """The tree of commands as a list, for the palette of the terminal UI."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import click
 import typer
 
 
-def commands() -> Iterator[tuple[str, str, str]]:
-    """Yield every command of the program: its words, its arguments as the help names them, its sentence."""
+@cache
+def commands() -> tuple[tuple[str, str, str], ...]:
+    """Return every command of the program: its words, its arguments as the help names them, its sentence."""
     from recsys_tui.cli import tree
 
     root = typer.main.get_command(tree())
-    yield from _walk(root, ())
+    return tuple(_walk(root, ()))
 
 
 def _walk(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from recsys_tui.screens.base import Place
+from recsys_tui.screens.modal import Modal
 from recsys_tui.screens.versionwords import decided, heading, joined, settings_diff
 from recsys_tui.widgets.text import shown
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 METRIC = "ndcg@10"
 
 
-class Activate(ModalScreen[bool]):
+class Activate(Modal[bool]):
     """Shows the differences from the active version and the gate's reasoning; Enter activates where the gate passes.
 
     Where it does not, or nothing could be compared, the version's name must be typed: that is no slip of a finger.

@@ -9,10 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from recsys_tui.screens.modal import Modal
 from recsys_tui.widgets.text import shown
 
 _SHOWN = 200
@@ -34,7 +34,7 @@ class Choice:
         return all(word in whole for word in words)
 
 
-class Choose(ModalScreen[Any]):
+class Choose(Modal[Any]):
     """Shows choices, narrows them to the words typed, and answers with the value of one, or None."""
 
     BINDINGS = [  # noqa: RUF012  Textual's

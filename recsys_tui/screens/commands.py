@@ -9,11 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from recsys_tui.commands.tree import commands
 from recsys_tui.screens.choose import Choice
+from recsys_tui.screens.modal import Modal
 from recsys_tui.widgets.text import shown
 
 _SECONDS = 600
@@ -31,7 +31,7 @@ def command_choices(known: set[str]) -> list[Choice]:
     return sorted(found, key=lambda choice: choice.name.split(" ")[0] in known)
 
 
-class RunCommand(ModalScreen[None]):
+class RunCommand(Modal[None]):
     """A command line to complete, and below it what it printed."""
 
     BINDINGS = [Binding("escape", "app.pop_screen", "Back")]  # noqa: RUF012  Textual's

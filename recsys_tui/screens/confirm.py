@@ -5,13 +5,13 @@ from typing import Any
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
+from recsys_tui.screens.modal import Modal
 from recsys_tui.widgets.text import shown
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Modal[bool]):
     """Yes or no; where a word must be typed, only the word is yes."""
 
     BINDINGS = [  # noqa: RUF012  Textual's

@@ -7,13 +7,13 @@ from typing import Any
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from recsys_tui.screens.modal import Modal
 from recsys_tui.widgets.text import shown
 
 
-class Export(ModalScreen[None]):
+class Export(Modal[None]):
     """Asks for a file and writes the rows into it; what is wrong with the name is said below it while it is typed."""
 
     BINDINGS = [Binding("escape", "app.pop_screen", "Back")]  # noqa: RUF012  Textual's

@@ -6,10 +6,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from recsys_tui.screens.lists import Wanted
+from recsys_tui.screens.modal import Modal
 from recsys_tui.widgets.text import shown
 from recsys_tui.widgets.toggle import Toggle
 
@@ -21,7 +21,7 @@ _FIELDS = (
 )
 
 
-class FilterDialog(ModalScreen[Wanted | None]):
+class FilterDialog(Modal[Wanted | None]):
     """Takes genres, a year and diversity, and answers with the list wanted; None where nothing is to change."""
 
     BINDINGS = [Binding("escape", "cancel", "Back")]  # noqa: RUF012  Textual's

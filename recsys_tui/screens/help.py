@@ -6,10 +6,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from recsys_tui.actions import Action, spelled
+from recsys_tui.screens.modal import Modal
 from recsys_tui.widgets.text import shown
 
 MOVING = (
@@ -21,7 +21,7 @@ MOVING = (
 )
 
 
-class Help(ModalScreen[None]):
+class Help(Modal[None]):
     """The help of one place."""
 
     BINDINGS = [  # noqa: RUF012  Textual's

@@ -11,12 +11,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from recsys_tui import child, render
 from recsys_tui.addresses import VARIABLE, is_address
 from recsys_tui.render.table import crop
+from recsys_tui.screens.modal import Modal
 from recsys_tui.stream import Answered, Ticket
 from recsys_tui.widgets.text import shown
 from recsys_tui.widgets.toggle import Toggle
@@ -65,7 +65,7 @@ class Importing:
         return child.run_json(arguments, database, secrets=self.secrets, stop=stop)
 
 
-class ImportDialog(ModalScreen[Importing | None]):
+class ImportDialog(Modal[Importing | None]):
     """Takes a source and how to read it, shows what would be stored, and answers with the import that is wanted."""
 
     BINDINGS = [Binding("escape", "cancel", "Back")]  # noqa: RUF012  Textual's

@@ -10,12 +10,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from recsys_tui import render
 from recsys_tui.render.table import crop
 from recsys_tui.screens.base import Place
+from recsys_tui.screens.modal import Modal
 from recsys_tui.widgets.rating_table import Scale, rating_by
 from recsys_tui.widgets.text import shown
 
@@ -36,7 +36,7 @@ class Step:
     scale: Scale
 
 
-class Onboarding(ModalScreen[bool]):
+class Onboarding(Modal[bool]):
     """Asks, shows the list that follows, and answers with true where the answers were stored as ratings."""
 
     BINDINGS = [Binding("escape", "leave", "Leave")]  # noqa: RUF012  Textual's

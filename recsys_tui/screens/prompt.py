@@ -3,13 +3,13 @@
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from recsys_tui.screens.modal import Modal
 from recsys_tui.widgets.text import shown
 
 
-class Prompt(ModalScreen[str | None]):
+class Prompt(Modal[str | None]):
     """Asks for a line and answers with it, or None."""
 
     BINDINGS = [Binding("escape", "cancel", "Back")]  # noqa: RUF012  Textual's

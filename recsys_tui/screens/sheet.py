@@ -6,17 +6,17 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from recsys_tui.actions import line_of
+from recsys_tui.screens.modal import Modal
 from recsys_tui.widgets.text import shown
 
 if TYPE_CHECKING:
     from recsys_tui.app import RecsysApp
 
 
-class Sheet(ModalScreen[None]):
+class Sheet(Modal[None]):
     """Shows text that may still have to be worked out; `fill` brings it."""
 
     BINDINGS = [  # noqa: RUF012  Textual's

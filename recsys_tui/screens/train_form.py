@@ -7,11 +7,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from recsys_tui import trainform
 from recsys_tui.screens.base import Place
+from recsys_tui.screens.modal import Modal
 from recsys_tui.trainform import OPTIONS, Option
 from recsys_tui.widgets.form import Asked, FormField
 from recsys_tui.widgets.text import shown
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from recsys_tui.app import RecsysApp
 
 
-class TrainForm(ModalScreen[int]):
+class TrainForm(Modal[int]):
     """Asks for model, settings and options; answers with the number of the job that was started."""
 
     BINDINGS = [  # noqa: RUF012  Textual's

@@ -175,11 +175,11 @@ def _help(terminal: Terminal) -> float:
 
 
 def _seconds(terminal: Terminal, key: str, done: Callable[[], bool]) -> float:
-    """Press a key and return how long it took until something stands on the screen."""
+    """Press a key and return how long it took until what is sent makes something stand on the screen."""
     began = time.monotonic()
     terminal.press(key)
     while not done():
         terminal.read(0.002)
         if time.monotonic() - began > 5:
             raise AssertionError(terminal.text)
-    return time.monotonic() - began
+    return terminal.sent_at - began

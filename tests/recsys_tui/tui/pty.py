@@ -28,6 +28,7 @@ class Terminal:
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
+        self.sent_at = 0.0  # when the last of it came; understanding it here takes as long again
         command = [sys.executable, *(["-c", code] if code else ["-m", "recsys_tui"]), *arguments]
         self.child = pexpect.spawn(command[0], command[1:], env=kept, dimensions=(rows, columns), timeout=30)
         self.child.setecho(False)
@@ -44,6 +45,7 @@ class Terminal:
                     return
                 continue
             self.raw += sent
+            self.sent_at = time.monotonic()
             self._stream.feed(_understood(sent))
 
     def wait_for(self, text: str, seconds: float = 30.0) -> float:
