@@ -5,6 +5,7 @@ touched. Two that touch different users could have run one after the other with 
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from store import errors
@@ -43,17 +44,40 @@ class Put(NamedTuple):
     state: _State
 
 
+class Step(NamedTuple):
+    """One change of a user's ratings: dense item, rating (None where it was taken back), time in seconds since 1970."""
+
+    item: int
+    rating: float | None
+    at: int
+
+
+@dataclass
+class Touched:
+    """A user whose ratings changed.
+
+    Attributes:
+        id: dense.
+        revision: of the user's ratings before the changes; 0 for one without any.
+        steps: the changes, one after the other.
+    """
+
+    id: int
+    revision: int
+    steps: list[Step] = field(default_factory=list)
+
+
 class Outcome(NamedTuple):
     """What became of several requests.
 
     Attributes:
         results: for each request its puts, or why it was refused; a refused one has changed nothing.
-        touched: dense id by text id of the users whose ratings changed.
+        touched: the users whose ratings changed by text id, in the order of the requests.
         revision: of the data, after the changes.
     """
 
     results: list[list[Put] | errors.StoreError]
-    touched: dict[str, int]
+    touched: dict[str, Touched]
     revision: int
 
 
@@ -152,7 +176,7 @@ class _Writer:
         self._on_scale: set[float] = set()  # checked before: there are few values, and many ratings
         self._revision: int = db.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0]
         self._next = self._revision + 1
-        self.touched: dict[str, int] = {}
+        self.touched: dict[str, Touched] = {}
 
     def request(self, database: Database, entries: Sequence[Entry]) -> list[_Change] | errors.StoreError:
         """Store the entries of one request, or say why none of them is."""
@@ -163,7 +187,7 @@ class _Writer:
                 return refusal
             except UnicodeError as error:
                 return translate(error, database.path)
-        before = self.touched.copy(), self._values.copy()
+        before = {user: replace(one, steps=one.steps.copy()) for user, one in self.touched.items()}, self._values.copy()
         try:
             with database.write():
                 return [self._enter(entry) for entry in entries]
@@ -177,45 +201,45 @@ class _Writer:
             return self._revision
         revision = bump(self._db)
         self._db.executemany(
-            "UPDATE users SET revision = ? WHERE id = ?", [(revision, user) for user in self.touched.values()]
+            "UPDATE users SET revision = ? WHERE id = ?", [(revision, user.id) for user in self.touched.values()]
         )
         if self._values:
             self._follow()
         return revision
 
     def _enter(self, entry: Entry) -> _Change:
-        user_id, item_id, previous = self._look_up(entry)
+        user, item_id, previous = self._look_up(entry)
+        at = self._now if entry.at is None else entry.at
         if entry.rating is None:
             if previous is None:
                 raise errors.NotFound(
                     f"user {entry.user!r} has no rating of item {entry.item!r}",
                     hint=f"`recsys-tui users show {entry.user}` lists the ratings",
                 )
-            self._db.execute("DELETE FROM ratings WHERE user = ? AND item = ?", (user_id, item_id))
+            self._db.execute("DELETE FROM ratings WHERE user = ? AND item = ?", (user.id, item_id))
         elif previous == entry.rating:
             return previous, "unchanged"
         else:
-            at = self._now if entry.at is None else entry.at
             self._db.execute(
                 "INSERT OR REPLACE INTO ratings (user, item, rating, at, import) VALUES (?, ?, ?, ?, ?)",
-                (user_id, item_id, float(entry.rating), at, -self._next),
+                (user.id, item_id, float(entry.rating), at, -self._next),
             )
             self._values.add(float(entry.rating))
-        self.touched[entry.user.strip()] = user_id
+        self.touched.setdefault(entry.user.strip(), user).steps.append(Step(item_id, entry.rating, at))
         return previous, "removed" if entry.rating is None else "stored" if previous is None else "updated"
 
-    def _look_up(self, entry: Entry) -> tuple[int, int, float | None]:
-        """Check an entry; return dense user and item and the rating that is there. Creates the user last of all."""
+    def _look_up(self, entry: Entry) -> tuple[Touched, int, float | None]:
+        """Check an entry; return user, dense item and the rating that is there. Creates the user last of all."""
         user = entry.user.strip()
         if entry.rating is not None:
             self._check(user, entry.rating, entry)
         found = self._db.execute(_PLACE, (user, entry.item)).fetchone()
         if found is None and entry.rating is not None:
             raise _UnknownItem(entry)
-        item_id, user_id, previous = found or (-1, -1, None)
+        item_id, user_id, revision, previous = found or (-1, -1, 0, None)
         if user_id is None and entry.rating is not None:
-            user_id = self._db.execute("INSERT INTO users (user) VALUES (?)", (user,)).lastrowid
-        return -1 if user_id is None else user_id, item_id, previous
+            user_id, revision = self._db.execute("INSERT INTO users (user) VALUES (?)", (user,)).lastrowid, 0
+        return Touched(-1 if user_id is None else user_id, revision or 0), item_id, previous
 
     def _check(self, user: str, value: float, entry: Entry) -> None:
         if value not in self._on_scale:
@@ -241,6 +265,6 @@ class _Writer:
 
 
 _PLACE = """
-SELECT i.id, u.id, r.rating FROM items i LEFT JOIN users u ON u.user = ?1
+SELECT i.id, u.id, u.revision, r.rating FROM items i LEFT JOIN users u ON u.user = ?1
 LEFT JOIN ratings r ON r.user = u.id AND r.item = i.id WHERE i.item = ?2
 """

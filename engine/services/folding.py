@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.data import NO_TIME
 from engine.models.base import FoldsIn
+from engine.services.cache import ByteCache
 from engine.services.items import as_trained
 from engine.services.manager import MLModelManager, Snapshot
 from store import errors, ratings
@@ -16,18 +18,38 @@ from store.catalog import item_texts
 from store.database import Database
 from store.registry import Registry
 from store.vectors import Kept
+from store.writes import Outcome, Step
 
 log = logging.getLogger(__name__)
 
+_HISTORY_BYTES = 32 << 20  # of users who are rating just now: who rates once soon rates again
+_HISTORY_SIZE, _ROW_SIZE = 1_024, 20  # bytes
+_MOST_STEPS = 32  # more changes of one user at once take longer than reading
 
-@dataclass(frozen=True)
-class History:
-    """What a version knows of a user's ratings: dense indices of its items (k,) and ratings (k,), oldest first."""
+
+class History(NamedTuple):
+    """What a version knows of a user's ratings: dense indices of its items, ratings, times, each (k,), oldest first."""
 
     user: str
     user_id: int
     items: NDArray[np.int64]
     ratings: NDArray[np.float32]
+    times: NDArray[np.int64]
+
+    def after(self, item: int, rating: float | None, at: int) -> "History":
+        """Return the history with another rating of an item in place of the one there, or without any."""
+        rows = (self.items != item).nonzero()[0]
+        place = len(rows)
+        if rating is not None:
+            times = self.times[rows]
+            first, last = times.searchsorted(at, "left"), times.searchsorted(at, "right")
+            place = int(first + self.items[rows[first:last]].searchsorted(item))
+            rows = np.concatenate([rows[:place], [0], rows[place:]])
+        found = [column[rows] if len(column) else np.zeros(len(rows), column.dtype) for column in self[2:]]
+        if rating is not None:
+            for column, value in zip(found, (item, rating, at), strict=True):
+                column[place] = value
+        return History(self.user, self.user_id, *found)
 
 
 class Folding:
@@ -43,6 +65,7 @@ class Folding:
         self._registry = registry
         self._manager = manager
         self._snapshot: Snapshot | None = None
+        self._known: ByteCache[int, tuple[int, History]] = ByteCache(_HISTORY_BYTES)
         self.failures = 0
 
     def look(self) -> None:
@@ -50,6 +73,7 @@ class Folding:
         try:
             active = self._registry.active()
             if self._snapshot is None or self._snapshot.version.id != active:
+                self._known.clear()
                 self._snapshot = as_trained(self._manager.snapshot())  # kept vectors are of no process's own items
         except errors.NotFound:
             self._snapshot = None  # no version is active yet: nothing to bring up to date
@@ -58,16 +82,48 @@ class Folding:
             self.failures += 1
             log.exception("the active version cannot be used, and no vector brought up to date")
 
-    def read(self, touched: dict[str, int], revision: int) -> Callable[[], list[Kept]]:
-        """Read the histories of users, by text and dense id, in the transaction that wrote the revision.
+    def read(self, outcome: Outcome, parts: int) -> list[Callable[[], list[Kept]]]:
+        """Get the histories of the users touched, in the transaction that touched them.
 
-        Returns what makes their vectors, for another thread, without the database.
+        Returns what makes their vectors, for as many threads, without the database.
         """
         snapshot = self._snapshot
         if snapshot is None or not snapshot.version.id or not isinstance(snapshot.model, FoldsIn):
-            return list
-        found = histories(self._database, snapshot, touched)
-        return lambda: self._fold(snapshot, found, revision)
+            return []
+        found = self._histories(snapshot, outcome)
+        return [
+            partial(self._fold, snapshot, some, outcome.revision)
+            for some in (found[place::parts] for place in range(parts))
+            if some
+        ]
+
+    def forget(self) -> None:
+        """Drop the histories kept: the transaction that they were read in has failed."""
+        self._known.clear()
+
+    def _histories(self, snapshot: Snapshot, outcome: Outcome) -> list[History]:
+        """Return the histories as they are now; those kept since the last rating of a user go on from there."""
+        found, unread = {}, {}
+        for user, touched in outcome.touched.items():
+            kept = self._known.get(touched.id)
+            if kept is None or kept[0] != touched.revision or len(touched.steps) > _MOST_STEPS:
+                unread[user] = touched.id
+            else:
+                found[user] = self._after(snapshot, kept[1], touched.steps)
+        found |= {one.user: one for one in histories(self._database, snapshot, unread)} if unread else {}
+        for one in found.values():
+            self._known.put(one.user_id, (outcome.revision, one), _HISTORY_SIZE + _ROW_SIZE * len(one.items))
+        return [found[user] for user in outcome.touched]
+
+    def _after(self, snapshot: Snapshot, history: History, steps: Sequence[Step]) -> History:
+        """Return a history after changes, in the order of `located`."""
+        for step in steps:
+            position = snapshot.positions.get(step.item)
+            if position is None:
+                [position] = _positions(self._database, snapshot, [step.item]).tolist()
+            if position >= 0:
+                history = history.after(position, step.rating, step.at)
+        return history
 
     def _fold(self, snapshot: Snapshot, histories: Iterable[History], revision: int) -> list[Kept]:
         vectors = []
@@ -88,10 +144,10 @@ def histories(database: Database, snapshot: Snapshot, users: Mapping[str, int]) 
     positions, values = _positions(database, snapshot, items), np.array(given, np.float32)
     order = np.lexsort((positions, at, owner))
     order = order[positions[order] >= 0]
-    owner, positions, values = owner[order], positions[order], values[order]
+    owner, positions, values, at = owner[order], positions[order], values[order], at[order]
     begin, end = (np.searchsorted(owner, list(users.values()), side) for side in ("left", "right"))
     return [
-        History(user, user_id, positions[first:last], values[first:last])
+        History(user, user_id, positions[first:last], values[first:last], at[first:last])
         for (user, user_id), first, last in zip(users.items(), begin.tolist(), end.tolist(), strict=True)
     ]
 

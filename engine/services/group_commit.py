@@ -27,6 +27,7 @@ MOST_WAITING = 1_024  # requests; who comes later waits for room
 _GATHER_SECONDS = 0.0005  # for those who were answered together and will ask again together
 _VECTORS_SECONDS = 0.005  # after which vectors go to the disk by themselves
 _IDLE_SECONDS = 1.0
+_FOLDING = 2  # threads that fold in: what they do between two looks at the database needs no interpreter
 _STREAM = 32  # groups without a pause: fewer are not worth another journal
 
 
@@ -38,9 +39,12 @@ class Folds(Protocol):
     def look(self) -> None:
         """Get ready, before the transaction."""
 
-    def read(self, touched: dict[str, int], revision: int) -> Callable[[], list[Kept]]:
-        """Read what is needed of these users inside the transaction; return the rest of the work, for a thread."""
+    def read(self, outcome: Outcome, parts: int) -> list[Callable[[], list[Kept]]]:
+        """Read what is needed of the users touched inside the transaction; return the rest of the work, for threads."""
         ...
+
+    def forget(self) -> None:
+        """Drop what is kept of the ratings: the transaction has failed."""
 
 
 class _Request:
@@ -129,7 +133,10 @@ class GroupCommit:
 
     def _work(self) -> None:
         try:
-            with thread_limit(1), ThreadPoolExecutor(1, "fold-in") as folding:  # BLAS threads would wait for each other
+            with (
+                thread_limit(1),
+                ThreadPoolExecutor(_FOLDING, "fold-in") as folding,
+            ):  # BLAS threads would wait for each other
                 self._write_groups(folding)
         except BaseException as error:
             log.exception("the writer of ratings ended; the next rating starts another")
@@ -180,7 +187,7 @@ class GroupCommit:
 
     def _write(self, group: list[_Request], kept: list[Kept], folding: ThreadPoolExecutor) -> None:
         """Commit a group, fold its users in meanwhile, and answer everybody."""
-        work: Future[list[Kept]] | None = None
+        work: list[Future[list[Kept]]] = []
         if group:
             self._folds.look()
         try:
@@ -190,11 +197,12 @@ class GroupCommit:
                 if outcome.touched:
                     work = self._start(outcome, folding)
         except BaseException as error:  # noqa: BLE001  it belongs to those who wait, not to this thread
+            self._folds.forget()
             results: Sequence[list[Put] | BaseException] = [error] * len(group)
         else:
             results = outcome.results
-            if work is not None:
-                self._take(work, len(outcome.touched))
+            for part in work:
+                self._take(part)
         for request, result in zip(group, results, strict=True):
             request.answer(result)
 
@@ -206,24 +214,21 @@ class GroupCommit:
             except errors.StoreError as error:
                 log.warning("%d vectors were not kept: %s", len(kept), error)
 
-    def _start(self, outcome: Outcome, folding: ThreadPoolExecutor) -> "Future[list[Kept]] | None":
+    def _start(self, outcome: Outcome, folding: ThreadPoolExecutor) -> "list[Future[list[Kept]]]":
         """Let the fold-in of a group begin; whatever goes wrong with it is no reason to refuse a rating."""
         try:
-            return folding.submit(self._folds.read(outcome.touched, outcome.revision))
+            return [folding.submit(part) for part in self._folds.read(outcome, _FOLDING)]
         except Exception:
             self._folds.failures += len(outcome.touched)
-            log.exception(_NOT_FOLDED, len(outcome.touched))
-            return None
+            log.exception("the vectors of %d users were not brought up to date", len(outcome.touched))
+            return []
 
-    def _take(self, work: "Future[list[Kept]]", users: int) -> None:
+    def _take(self, work: "Future[list[Kept]]") -> None:
         try:
             folded = work.result()
         except Exception:
-            self._folds.failures += users
-            log.exception(_NOT_FOLDED, users)
+            self._folds.failures += 1
+            log.exception("a part of a group was not brought up to date")
             return
         with self._arrived:
             self._vectors += folded
-
-
-_NOT_FOLDED = "the vectors of %d users were not brought up to date"
