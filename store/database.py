@@ -24,7 +24,7 @@ _JOURNAL = {True: "PRAGMA journal_mode = WAL", False: "PRAGMA journal_mode = DEL
 _SQLITE = (sqlite3.Error, OverflowError, UnicodeError)
 _RESTORE = "restore a backup: `recsys-tui restore FOLDER`; the damaged file is left as it is"
 _MESSAGES: tuple[tuple[str, type[errors.StoreError], str], ...] = (
-    ("locked", errors.Busy, "another process is writing; try again, or pass --wait 10m"),
+    ("locked", errors.Busy, "another process is writing; try again when it has ended (`rate --wait 10m` waits)"),
     (
         "disk is full",
         errors.NoSpace,
@@ -119,6 +119,11 @@ class Database:
         self._cache_kib = cache_kib
         self._local = threading.local()
         self._gate = gate_of(self.path)
+
+    def wait_for_others(self, seconds: float) -> None:
+        """Wait this long for another process's transaction from now on."""
+        self._busy_seconds = seconds
+        self.close()
 
     @property
     def exists(self) -> bool:

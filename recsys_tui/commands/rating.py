@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recsys_tui import render
+from recsys_tui.commands.options import seconds
 from recsys_tui.inputs import read_cells
 from recsys_tui.session import Session, command
 from store.errors import DataRefused, UsageRefused
@@ -28,6 +29,7 @@ def rate(
     value: Annotated[float | None, typer.Argument(help="The rating, on the data's scale.")] = None,
     *,
     unset: Annotated[bool, typer.Option("--unset", help="Take the rating back.")] = False,
+    wait: Annotated[str, typer.Option(help="Wait this long for another writer: 90, 10m, 1h.")] = "",
 ) -> None:
     """Rate an item; the next list reflects it.
 
@@ -38,6 +40,8 @@ def rate(
     recsys-tui rate --unset 42 318
     recsys-tui rate import new-ratings.csv        (user,item,rating)
     """
+    if wait:
+        session.services.database.wait_for_others(seconds(wait, "--wait"))
     realtime = session.services.realtime
     if user == "import" and value is None and not unset:
         count = realtime.apply_updates(_read_ratings(Path(item)))

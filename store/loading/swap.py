@@ -71,7 +71,9 @@ def put_back(database: Database, copy: PrivateCopy) -> bool:
 
     def heard(status: int, _remaining: int, _total: int) -> None:
         if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            raise errors.Busy(f"{database.path}: database is locked", hint="try again, or pass --wait 10m")
+            raise errors.Busy(
+                f"{database.path}: database is locked", hint="another process is writing; try again when it has ended"
+            )
 
     with database.read() as original:
         original.execute("PRAGMA main.locking_mode = EXCLUSIVE")  # the lock of the next transaction outlives it

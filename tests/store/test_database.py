@@ -566,3 +566,20 @@ class TestTranslation:
         with pytest.raises(errors.UsageRefused):
             add(database, value)
         assert users(database) == []
+
+
+def test_who_asks_for_it_waits_longer_for_others(tmp_path):
+    path = tmp_path / "films.db"
+    database = Database(path, busy_seconds=0.05)
+    database.create()
+    migrate(database)
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(errors.Busy), database.write():
+            pass
+        database.wait_for_others(20)
+        later = threading.Timer(0.3, other.execute, ["COMMIT"])
+        later.start()
+        with database.write() as db:
+            db.execute("INSERT INTO users (user) VALUES ('u')")
+        later.join()

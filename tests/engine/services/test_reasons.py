@@ -151,6 +151,28 @@ def test_a_model_that_cannot_be_taken_apart_is_explained_by_removal_and_says_so(
     assert parts.method == "removal"
 
 
+@pytest.mark.parametrize("kind", ["ncf", "ensemble"])
+def test_the_reasons_of_a_list_are_by_removal_where_the_model_knows_no_other_way(services, kind):
+    """Each weight of a similar film is what the score loses when the user is folded in without its rating."""
+    name = next(row.name for row in services.registry.versions() if row.model_type == kind)
+    made = services.recommender.recommend("9", 5, version=name)
+    view = services.recommender.ladder.view(services.manager.snapshot(name), "9")
+    index = view.model.facts.items.index
+    weighed = 0
+    for entry, reasons in zip(made.items, services.explainer.reasons_for(made), strict=True):
+        at = np.array([index(entry.item)])
+        whole = view.model.scores(view.model.fold_in(view.items, view.ratings), at)[0]
+        for similar in (reason for reason in reasons if reason["type"] == "similar_movies"):
+            assert similar["method"] == "removal"
+            for movie in similar["movies"]:
+                rest = view.items != index(movie["id"])
+                without = view.model.scores(view.model.fold_in(view.items[rest], view.ratings[rest]), at)[0]
+                assert movie["weight"] == pytest.approx(float(whole - without), abs=1e-6)
+                assert movie["weight"] > 0
+                weighed += 1
+    assert weighed
+
+
 # --- crowds -----------------------------------------------------------------------------------------------------------
 
 
