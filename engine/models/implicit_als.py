@@ -53,8 +53,8 @@ class ImplicitALSConfig(Config):
     )
     sample: float = setting(
         0.0,
-        "Share of the users that all but the last two epochs look at; 0 chooses: all of them up to 2.5 million "
-        "ratings, fewer beyond.",
+        "Share of the users that all but the last two epochs look at; 0 chooses: all of them below half a million "
+        "ratings, half of them up to 5 million, fewer beyond.",
         low=0.0,
         high=1.0,
     )
@@ -155,7 +155,7 @@ class ImplicitALS(Model):
         from engine.models.implicit_steps import Alternation
 
         with threadpool_limits(1, user_api="blas"):
-            steps = Alternation(train, self.config, self.ridge)
+            steps = Alternation(train, self.config, self.ridge, "cholesky")
             self.user_vectors = steps.users_of(self.user_vectors, self.design, exactly=True)
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:

@@ -20,6 +20,7 @@ _BLOCKS = (64, 48, 32, 16)  # factors that the subspace solver solves together: 
 _EXACT_WORK = 4e9  # products in an epoch below which exact solves cost less than an operator notices
 
 
+_SAMPLED = 500_000  # ratings from which on epochs look at half of the users
 _ENOUGH = 2_500_000  # ratings from which the items' vectors are learned as well as from all (docs/models.md)
 _WHOLE = 2  # epochs at the end that look at everybody
 
@@ -36,7 +37,9 @@ class Schedule:
 
     def __init__(self, train: Interactions, config: ImplicitALSConfig, ridge: Ridge, seed: int) -> None:
         self._train, self._config, self._ridge = train, config, ridge
-        self._share = config.sample or min(1.0, _ENOUGH / max(1, len(train)))
+        self._share = config.sample or share_of_users(len(train))
+        # a part is not solved otherwise than the whole
+        self._solver = chosen_solver(config, len(train), train.n_users + train.n_items)
         self._chosen = np.random.default_rng([seed, 1]).random(train.n_users) < self._share
         self._sampled = config.epochs - _WHOLE if self._share < 1 else 0
         self.first_whole = self._sampled + 1 if self._sampled > 0 else 0
@@ -48,7 +51,7 @@ class Schedule:
         if self._held is None or self._held[0] != sampled:
             self._held = None
             rows = self._train.rows(self._chosen[self._train.user_index]) if sampled else self._train
-            self._held = sampled, Alternation(rows, self._config, self._ridge)
+            self._held = sampled, Alternation(rows, self._config, self._ridge, self._solver)
         return self._held[1]
 
     def note(self, number: int) -> str:
@@ -63,13 +66,14 @@ class Alternation:
         train: the rows.
         config: hyper-parameters.
         ridge: how much vectors are shrunk.
+        solver: "cholesky", "cg" or "subspace".
 
     Attributes:
         n_ratings: how many rows.
     """
 
-    def __init__(self, train: Interactions, config: ImplicitALSConfig, ridge: Ridge) -> None:
-        self._config, self._ridge = config, ridge
+    def __init__(self, train: Interactions, config: ImplicitALSConfig, ridge: Ridge, solver: str) -> None:
+        self._config, self._ridge, self._solver = config, ridge, solver
         weights = training_confidences(config.confidence, train)
         self._by_user = Rows(train.indptr, train.item_index, weights)
         self._by_item = _turned(self._by_user, train)
@@ -77,7 +81,6 @@ class Alternation:
         self._weight = float(weights.sum(dtype=np.float64))
         self._user_ridge = self._ridges(train.user_index, weights, train.user_counts, train.item_counts)
         self._item_ridge = self._ridges(train.item_index, weights, train.item_counts, train.user_counts)
-        self.solver = chosen_solver(config, len(train), train.n_users + train.n_items)
 
     def start(self, rng: np.random.Generator) -> tuple[Vectors, Vectors]:
         """Return random vectors of the users that have rows, and zeros for the items."""
@@ -111,9 +114,9 @@ class Alternation:
         base = np.float32(self._config.unobserved_weight) * (known.T @ known)
         fixed = Fixed(known, base, ridge)
         gains = np.zeros(len(wanted))
-        if exactly or self.solver == "cholesky":
+        if exactly or self._solver == "cholesky":
             over_rows(solve_exactly, rows.starts, rows, fixed, wanted, gains)
-        elif self.solver == "cg":
+        elif self._solver == "cg":
             over_rows(solve_by_gradients, rows.starts, rows, fixed, wanted, gains, _GRADIENT_STEPS)
         else:
             over_rows(solve_by_blocks, rows.starts, rows, fixed, wanted, gains, _block_width(known.shape[1]))
@@ -129,6 +132,11 @@ class Alternation:
         """Return λ (C + α0 n)^ν of each row of a side, n of the other side having ratings."""
         sums = np.bincount(index, weights, len(counts)).astype(np.float64)
         return self._ridge.of(sums, int(np.count_nonzero(across)))
+
+
+def share_of_users(n_ratings: int) -> float:
+    """Return which share of the users the epochs before the last look at."""
+    return 1.0 if n_ratings < _SAMPLED else min(0.5, _ENOUGH / n_ratings)
 
 
 def chosen_solver(config: ImplicitALSConfig, n_ratings: int, n_rows: int) -> str:
