@@ -22,7 +22,7 @@ from store.journal import training_lock
 
 CANCELLED = 130
 _HEARTBEAT_SECONDS = 1.0
-_NICE = 10
+_NICE = 5
 _BESIDE = "beside-others"
 
 

@@ -195,6 +195,8 @@ class Data(ImportsPlace):
             self.query_one("#spread").border_title = shown(f"ratings · {low:g} to {high:g}{by}")
             room = self.query_one("#spread").content_size
             bars.update(distribution(self.stock.bars(max(room.height, 10)), room.width))
+        elif self._counting:
+            bars.update(shown("counting…", "$text-muted"))
         if self.when is not None:
             room = self.query_one("#over").content_size
             if room.height > 2:

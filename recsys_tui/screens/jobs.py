@@ -41,6 +41,7 @@ COLUMNS = (
     Field("error", "reason", width=8, grows=True, show=lambda text: text or ""),
 )
 _MOST = 500
+_LINES = 200  # of the log that are shown; copying takes all of them
 
 
 class Jobs(Filtering):
@@ -198,8 +199,10 @@ def _described(job: "Job", events: list["Event"], width: int) -> Content:
         facts["reason"] = job.error
     if job.hint:
         facts["what to do"] = job.hint
-    log = joined(shown(_line(event)) for event in events) if events else shown("nothing was logged", "$text-muted")
-    return joined([facts_lines(facts, width), heading("log"), log])
+    newest = [shown(_line(event)) for event in reversed(events[-_LINES:])]
+    earlier = f", the last {_LINES} of {len(events)}" if len(events) > _LINES else ""
+    log = joined(newest) if newest else shown("nothing was logged", "$text-muted")
+    return joined([facts_lines(facts, width), heading(f"log, newest first{earlier}"), log])
 
 
 def _line(event: "Event") -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -38,6 +38,9 @@ class PersonPlace(Place):
         why: the reasons shown.
         without: ratings that are supposed not to be.
     """
+
+    NOBODY: ClassVar[str] = ""
+    """What the list says where no person is chosen."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +85,7 @@ class PersonPlace(Place):
         table, pane = self.query_one("#items", VirtualTable), self.query_one("#list")
         noted = self.query_one("#noted", Static)
         table.columns = list_fields(found)
-        table.empty = empty or ("no item is eligible: f changes the filters" if self.user else "")
+        table.empty = empty or ("no item is eligible: f changes the filters" if self.user else self.NOBODY)
         if found is None:
             pane.border_title, pane.border_subtitle, noted.display = shown("list"), shown(""), False
             table.show([])

@@ -29,6 +29,7 @@ class Rate(PersonPlace):
     """Rate for a person, one key a rating, each stored at once; their list follows."""
 
     NAME = "rate"
+    NOBODY = "c names the person whose list this is, a asks somebody new"
     HELP_TEXT = (
         "Type / and a part of a title. Enter goes into the rating cell: there 1 to 5 rate, + and - go a step up or "
         "down, 0 takes the rating back; j and k go to the next item; Esc leaves the cell, and digits switch places "

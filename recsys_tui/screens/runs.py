@@ -24,7 +24,7 @@ RUN_COLUMNS = (
     Field("job", "job", align="right", width=4),
     Field("model", "model", width=11),
     Field("state", "state", width=11),
-    Field("epoch", "epoch", width=6, align="right", spare=True),
+    Field("epoch", "epoch", width=9, align="right", spare=True),
     Field("loss", "loss", width=7, align="right", spare=True),
     Field("ndcg@10", "ndcg@10", width=7, align="right"),
     Field("rmse", "rmse", width=6, align="right"),

@@ -153,5 +153,5 @@ def freshness(found: Stock | None, imports: "Sequence[Import]", active: "ModelVe
         rows.append((f"{active.name} trained", render.when(active.trained_at)))
         known = active.training_data.get("n_ratings")
         if found is not None and isinstance(known, int):
-            rows.append(("learned from", f"{known:,} of {found.ratings:,}"))
+            rows.append(("learned from", render.count(known)))
     return rows

@@ -72,7 +72,7 @@ class Users(PersonPlace):
     Users #panes { layout: vertical; height: 1fr; }
     Users #panes > .pane { height: 1fr; }
     Users #panes > .pane:focus-within { height: 1.7fr; }
-    Users.-low WhyPane #said { max-height: 2; margin-bottom: 0; }
+    Users.-low WhyPane #said { max-height: 2; margin-bottom: 0; text-wrap: nowrap; text-overflow: ellipsis; }
     Users.-narrow WhyPane { display: none; }
     Users.-narrow.-why WhyPane { display: block; }
     Users.-narrow.-why ProfilePane { display: none; }

@@ -144,9 +144,19 @@ def _whole_numbers(plot: Any, values: Sequence[float], width: int) -> None:
     if not values:
         return
     low, high = min(values), max(values)
-    step = max(1, ceil((high - low) / max(1, min(8, width // 10))))
-    places = [low + k * step for k in range(int((high - low) // step) + 1)]
+    step = _round_step((high - low) / max(1, min(8, width // 10)))
+    places = [k * step for k in range(ceil(low / step), int(high // step) + 1)]
     plot.xticks(places, [f"{place:g}" for place in places])
+
+
+def _round_step(least: float) -> int:
+    """Return the smallest of 1, 2, 5, 10, 20, 50 … that is no less than this."""
+    power = 1
+    while True:
+        for factor in (1, 2, 5):
+            if factor * power >= least:
+                return factor * power
+        power *= 10
 
 
 def _rich(color: str) -> str:
