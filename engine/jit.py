@@ -5,13 +5,16 @@ numba's threading layers, which forbid `fork` and concurrent callers. Where a ro
 is the same bit for bit whatever the number of threads.
 """
 
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from numba import njit
+from numba.core.event import Event, Listener, register, unregister
 from numpy.typing import NDArray
 
 from engine.resources import threads
@@ -33,6 +36,45 @@ def compiled(function: Kernel) -> Kernel:
         return cast("Kernel", njit(cache=True, nogil=True, fastmath=_REORDERED)(function))
     except RuntimeError:  # neither our folder nor the user's can be written
         return cast("Kernel", njit(nogil=True, fastmath=_REORDERED)(function))
+
+
+class Compiling(Listener):
+    """How long compiling took in a `with` block; what is taken from the disk is not compiled.
+
+    Loops that are called by a loop are compiled within it, and count once; so do those of two threads at a time.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._seconds = 0.0
+        self._lock, self._depth, self._began = threading.Lock(), 0, 0.0
+
+    def __enter__(self) -> Self:
+        """Begin to listen."""
+        register("numba:compile", self)  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Listen no longer."""
+        unregister("numba:compile", self)  # type: ignore[no-untyped-call]
+
+    def on_start(self, event: Event) -> None:  # noqa: ARG002  the listener's signature
+        """Take note of the beginning of the outermost."""
+        with self._lock:
+            self._began = self._began if self._depth else time.monotonic()
+            self._depth += 1
+
+    def on_end(self, event: Event) -> None:  # noqa: ARG002
+        """Count the time when the outermost is done."""
+        with self._lock:
+            self._depth -= 1
+            self._seconds += 0.0 if self._depth else time.monotonic() - self._began
+
+    def taken(self) -> float:
+        """Return the seconds since the last call in which something was being compiled."""
+        with self._lock:
+            seconds, self._seconds = self._seconds, 0.0
+        return seconds
 
 
 def over_rows(kernel: Callable[..., Any], starts: NDArray[np.int64], *arguments: Any) -> None:

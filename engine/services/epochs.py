@@ -18,6 +18,7 @@ BESIDE = 0.1
 """Share of the time that is left to a run which is kept for measuring and saving."""
 
 _LEAST = 1e-3  # seconds
+_NOTICED = 1.0  # seconds of compiling that a person would wonder about
 
 
 def fit_seconds(limit: float, spent: float, rows: int, later: int = 0) -> float:
@@ -46,31 +47,37 @@ def train_epochs(
     No epoch is begun that would not end within `seconds`, unless they are 0. `curve` adds to the event of an epoch what
     the model makes of some held-out rows: it is shown, and decides nothing.
     """
+    from engine.jit import Compiling
+
     rows = train.fingerprint() if checkpoints is not None else ""
     if checkpoints is not None and (state := checkpoints.load(rows)) is not None:
         model.restore(state)
         yield Progress("note", {"text": f"goes on after epoch {model.epochs_done}"})
     began = last = time.monotonic()
-    for epoch in model.fit_epochs(train, seed=request.seed):
-        took = time.monotonic() - last
-        data = _epoch_data(epoch, took)
-        data["held_out"] = curve.after(model, took) if curve is not None else {}
-        try:
-            yield Progress("epoch", data)
-        except GeneratorExit:  # cancelled here: a resumed run goes on from this epoch, not from an earlier one
-            if checkpoints is not None:
+    with Compiling() as compiling:
+        for epoch in model.fit_epochs(train, seed=request.seed):
+            took = time.monotonic() - last
+            if (compiled := compiling.taken()) >= _NOTICED:
+                yield Progress(
+                    "note", {"text": f"{compiled:.0f} s of this epoch went into compiling, once on a machine"}
+                )
+            data = _epoch_data(epoch, took)
+            data["held_out"] = curve.after(model, took) if curve is not None else {}
+            try:
+                yield Progress("epoch", data)
+            except GeneratorExit:  # cancelled here: a resumed run goes on from this epoch, not from an earlier one
+                if checkpoints is not None:
+                    checkpoints.save(model.state(), rows)
+                raise
+            if checkpoints is not None and checkpoints.due:
                 checkpoints.save(model.state(), rows)
-            raise
-        if checkpoints is not None and checkpoints.due:
-            checkpoints.save(model.state(), rows)
-        another_ends = time.monotonic() - began + took <= seconds
-        if seconds and epoch.number < epoch.of and not another_ends:
-            model.settle(train)
-            yield Progress(
-                "note", {"text": f"time limit of {request.time_limit:.3g} s: ended after epoch {epoch.number}"}
-            )
-            break
-        last = time.monotonic()
+            another_ends = time.monotonic() - began + took - compiled <= seconds
+            if seconds and epoch.number < epoch.of and not another_ends:
+                model.settle(train)
+                text = f"time limit of {request.time_limit:.3g} s: ended after epoch {epoch.number}"
+                yield Progress("note", {"text": text})
+                break
+            last = time.monotonic()
 
 
 def _epoch_data(epoch: Epoch, seconds: float) -> dict[str, Any]:

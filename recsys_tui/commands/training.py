@@ -145,7 +145,8 @@ def answer(session: Session, facts: dict[str, Any]) -> None:
         from engine.services.reproduce import likeness
 
         facts |= likeness(registry.resolve(like), made)
-    session.document(facts, title=f"{facts['version']} is trained", shown=_outcome_for_people(facts))
+    told = facts if session.as_json else {name: value for name, value in facts.items() if name != "epochs"}
+    session.document(told, title=f"{facts['version']} is trained", shown=_outcome_for_people(facts))
 
 
 def _outcome_for_people(facts: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,17 @@ def test_compiles_where_no_cache_can_be_written():
     assert jit.compiled(names["doubled"])(21) == 42
 
 
+def test_compiling_is_timed_and_what_is_there_already_is_not():
+    names = {}
+    exec(compile("def summed(x):\n    return x.sum()\n", "<no file>", "exec"), names)
+    kernel = jit.compiled(names["summed"])
+    with jit.Compiling() as compiling:
+        kernel(np.zeros(3))
+        assert compiling.taken() > 0
+        kernel(np.zeros(3))
+        assert compiling.taken() == 0
+
+
 @pytest.mark.parametrize("limit", [1, 2])
 def test_every_row_is_dealt_once(limit):
     lengths = np.random.default_rng(0).integers(0, 2_000, 97)
