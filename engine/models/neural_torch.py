@@ -28,6 +28,7 @@ HALVES = ("gmf", "mlp")
 """Of neumf: the product and the perceptron."""
 
 _AGAINST = 4.0  # negatives to a rated item, by their weight in the binary cross-entropy, as in the paper
+_WHOLE = 16  # a catalogue of up to so many times the items of a row is multiplied whole
 _START = 0.01  # deviation of embeddings before training, as in the paper
 
 
@@ -92,10 +93,9 @@ class Network(nn.Module):
         squares = scores.new_zeros(())
         if self.shape.variant != "mlp" and "gmf" in halves:
             p = self._rows(self.user_gmf, users, 0)
-            q = self._items(self.item_gmf, self.feature_gmf, items)
-            squares = squares + p.square().sum() / len(users) + q.square().sum() / items.numel()
-            p, one = p * self.gmf_out, q.shape[1] == 1  # a matrix product a row is slow where the row has one item
-            scores = scores + ((p * q[:, 0]).sum(1, keepdim=True) if one else torch.einsum("bd,bkd->bk", p, q))
+            products, of_items = self._products(p * self.gmf_out, items)
+            squares = squares + p.square().sum() / len(users) + of_items / items.numel()
+            scores = scores + products
         if self.shape.variant != "gmf" and "mlp" in halves:
             x = self._rows(self.user_mlp, users, 0)
             before = self._items(self.item_mlp, self.feature_mlp, items, self.first_item)
@@ -104,11 +104,26 @@ class Network(nn.Module):
             squares = squares + x.square().sum() / len(users)
         return scores, squares
 
+    def _products(self, p: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the products (B, K) of vectors (B, d) with those of items (B, K), and the sum of the latter's squares.
+
+        A catalogue that is not much larger than a row of items is multiplied whole, and numbers are looked up in place
+        of vectors: a matrix product does many times the work in less time than memory takes to move the vectors.
+        """
+        if not self.sparse[1] and self.shape.n_items <= _WHOLE * items.shape[1]:
+            everything = self.item_gmf + self.features @ self.feature_gmf
+            own = everything.square().sum(1, keepdim=True)
+            return (p @ everything.T).gather(1, items.long()), F.embedding(items, own).sum()
+        q = self._items(self.item_gmf, self.feature_gmf, items)
+        if q.shape[1] == 1:  # a matrix product a row is slow where the row has one item
+            return (p * q[:, 0]).sum(1, keepdim=True), q.square().sum()
+        return torch.einsum("bd,bkd->bk", p, q), q.square().sum()
+
     def _perceptron(self, hidden: Tensor) -> Tensor:
-        hidden = self._dropped(F.relu(hidden))
+        hidden = self._dropped(F.relu(hidden, inplace=True))
         for place in range(1, len(self.shape.layers)):
             hidden = hidden @ getattr(self, f"weight_{place}") + getattr(self, f"offset_{place}")
-            hidden = self._dropped(F.relu(hidden))
+            hidden = self._dropped(F.relu(hidden, inplace=True))
         return hidden @ self.mlp_out
 
     def _dropped(self, hidden: Tensor) -> Tensor:
