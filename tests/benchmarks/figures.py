@@ -25,6 +25,7 @@ _PACKAGES = (
     "lenskit",
     "scikit-surprise",
     "myfm",
+    "recbole",
 )
 
 

@@ -19,9 +19,27 @@ PACKAGES = (
     "myfm==0.4.0",
     "setuptools==80.9.0",  # the last to bring pkg_resources, which myFM imports
 )
-ALONE = ("rectools==0.19.0", "attrs==23.2.0", "typeguard==4.6.1")
+ALONE = (
+    "rectools==0.19.0",
+    "attrs==23.2.0",
+    "typeguard==4.6.1",
+    "recbole==1.2.1",
+    "colorama==0.4.6",
+    "colorlog==6.12.0",
+    "narwhals==2.29.0",
+    "pyyaml==6.0.4",
+    "scikit-learn==1.9.1",
+    "texttable==1.7.2",
+    "thop==0.1.1.post2209072238",
+    "tensorboard==2.21.0",
+    "absl-py==2.5.1",
+    "grpcio==1.85.3",
+    "markdown==3.11.3",
+    "protobuf==7.36.2",
+    "werkzeug==3.1.9",
+)
 """Installed without what they ask for: RecTools' metrics run with the NumPy of the others, though it asks for an older
-one, and it would put another build over `implicit`."""
+one, and it would put another build over `implicit`; RecBole asks for packages that its trainer does not import."""
 
 
 def install() -> Path:
@@ -50,9 +68,9 @@ def versions() -> dict[str, str]:
     return json.loads(done.stdout)
 
 
-def run(script: str, arrays: dict[str, np.ndarray], *arguments: str) -> Any:
-    """Run a script of this folder on arrays and return what it prints as JSON."""
-    python = install()
+def run(script: str, arrays: dict[str, np.ndarray], *arguments: str, python: Path | None = None) -> Any:
+    """Run a script of this folder on arrays, by `python` where that is given, and return what it prints as JSON."""
+    python = python or install()
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
         np.savez(file.name, **arrays)
         command = [str(python), str(Path(__file__).with_name(script)), file.name, *arguments]
