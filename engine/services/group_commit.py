@@ -2,8 +2,8 @@
 
 Every caller waits until its rating is on the disk. A transaction ends with fsync of journal, database and folder
 (`synchronous = FULL`), which takes the same time for one rating as for a hundred: sixteen clients share it. In a stream
-of groups it is one fsync, of the write-ahead log (see `store/wal.py`). While the disk works, a second thread folds the
-users of the group in; their vectors go to the disk with the next group, or by themselves where none comes. Both threads
+of groups it is one fsync, of the write-ahead log (see `store/wal.py`). While the disk works, other threads fold the
+users of the group in; their vectors go to the disk with the next group, or by themselves where none comes. All threads
 start with the first rating and end when nothing has come for a while.
 """
 
