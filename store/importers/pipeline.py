@@ -22,7 +22,8 @@ from store.loading.duplicates import check_policy
 from store.migrations import migrate, schema_version
 from store.scales import StoredScale, check_stated
 
-_STORED_A_SECOND = 500_000  # rows, as a rule; what is read and merged has been timed by the dry run itself
+# rows, as a rule; what is read and merged has been timed by the dry run itself
+_FIRST_A_SECOND, _STORED_A_SECOND = 2_000_000, 500_000
 
 
 @dataclass
@@ -132,7 +133,8 @@ def import_source(
     seconds = time.monotonic() - began
     result = ImportResult(**run.outcome, format=name, mapping=dict(importer.mapping), seconds=round(seconds, 3))
     if dry_run:
-        result.estimated_seconds = round(seconds + (result.stored + result.updated) / _STORED_A_SECOND, 1)
+        pace = _STORED_A_SECOND if database.exists else _FIRST_A_SECOND
+        result.estimated_seconds = round(seconds + (result.stored + result.updated) / pace, 1)
     return result
 
 

@@ -82,7 +82,7 @@ def test_export_then_import_gives_the_same_store(suffix, tmp_path, cases):
                 assert stored(target) == stored(source) == {key: (rating, at) for key, (rating, at) in ratings.items()}
                 assert catalogue(target) == catalogue(source)
 
-    fuzz(cases(25), st.tuples(RATINGS, st.lists(WORDS, max_size=3)), check)
+    fuzz(cases(12), st.tuples(RATINGS, st.lists(WORDS, max_size=3)), check)
 
 
 def test_cells_that_a_spreadsheet_would_run_are_guarded_unless_asked(tmp_path):
