@@ -1,5 +1,6 @@
 """On real terminals: beginning, ending by every signal, sizes, colours, a database that goes away."""
 
+import base64
 import json
 import re
 import shutil
@@ -227,6 +228,22 @@ def test_titles_cannot_touch_the_terminal(terminal, films):
     assert b"\x1b]0;owned" not in one.raw
     assert "\u202e" not in one.raw.decode(errors="replace")
     assert not harmful(one.text.replace("\n", ""))
+
+
+def test_what_is_copied_goes_to_the_terminal_and_help_opens_over_it(terminal, films):
+    """OSC 52 with exactly the text; and `?` shows the keys of the place."""
+    one = terminal(films, "tui", "--screen", "models")
+    one.wait_for("versions 3")
+    one.press("?")
+    one.wait_for("help: Models")
+    one.press("\x1b")
+    one.wait_gone("help: Models")
+    one.press("y")
+    one.wait_for("JSON")
+    one.press("\r")
+    one.wait_for("OSC")
+    sent = re.findall(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)(?:\x07|\x1b\\)", one.raw)
+    assert [base64.b64decode(text).decode() for text in sent] == ["v1"]
 
 
 def test_leaving_while_a_training_runs_says_that_it_goes_on(terminal, films):
