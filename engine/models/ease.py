@@ -25,7 +25,7 @@ from engine.errors import TrainingFailed
 from engine.models.base import Epoch
 from engine.models.config import Config, setting
 from engine.models.feedback import CONFIDENCES, history_confidences, training_confidences
-from engine.models.item_to_item import ItemToItem, ill_conditioned
+from engine.models.item_to_item import ItemToItem
 from engine.models.item_weights import FactorWeights, ItemWeights, SparseWeights
 
 
@@ -68,19 +68,9 @@ class Ease(ItemToItem):
         del seed
         if self.epochs_done:
             return
-        from threadpoolctl import threadpool_limits
-
         self._check_memory(train)
         self.take_histories(train, training_confidences(self.config.confidence, train))
-        with threadpool_limits(1, user_api="blas"):  # the order of sums must not depend on the number of threads
-            try:
-                self.between = self._solved(train)
-            except np.linalg.LinAlgError as error:
-                raise ill_conditioned() from error
-        self.check_weights()
-        self.epochs_done = 1
-        parts = {"train": train} | ({"valid": valid} if valid is not None and len(valid) else {})
-        yield Epoch(1, 1, {name: self.misses(rows) for name, rows in parts.items()}, len(train))
+        yield self.solved_epoch(train, valid, self._solved)
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory of training: items or users squared, what is kept, the rows."""

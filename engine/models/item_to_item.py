@@ -7,6 +7,7 @@ How B is found, and how the weights x of a history, is the business of each mode
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.data import Interactions
 from engine.errors import TrainingFailed
-from engine.models.base import Contributions, Model, TrainingFacts, Vector
+from engine.models.base import Contributions, Epoch, Model, TrainingFacts, Vector
 from engine.models.feedback import popularity_offsets
 from engine.models.item_weights import ItemWeights, restored
 
@@ -57,6 +58,26 @@ class ItemToItem(Model):
         """
         if not all(np.isfinite(array).all() for array in self.between.arrays().values()):
             raise ill_conditioned()
+
+    def solved_epoch(
+        self, train: Interactions, valid: Interactions | None, solve: Callable[[Interactions], ItemWeights]
+    ) -> Epoch:
+        """Take the weights that `solve` makes of the training rows, and return the one epoch that this is.
+
+        Raises:
+            TrainingFailed: the matrices cannot be solved, or the weights are not finite.
+        """
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1, user_api="blas"):  # the order of sums must not depend on the number of threads
+            try:
+                self.between = solve(train)
+            except np.linalg.LinAlgError as error:
+                raise ill_conditioned() from error
+        self.check_weights()
+        self.epochs_done = 1
+        parts = {"train": train} | ({"valid": valid} if valid is not None and len(valid) else {})
+        return Epoch(1, 1, {name: self.misses(rows) for name, rows in parts.items()}, len(train))
 
     def user_vector(self, user: int) -> Vector:
         """Return the weights of a user's training rows (n_items,), zero for what they did not rate."""

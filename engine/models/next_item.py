@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from engine.data import NO_TIME, Interactions
 from engine.models.base import Epoch
 from engine.models.config import Config, setting
-from engine.models.item_to_item import ItemToItem, ill_conditioned
+from engine.models.item_to_item import ItemToItem
 from engine.models.item_weights import SparseWeights
 
 _FADED = 1e-4  # a weight below which a rating counts for nothing
@@ -70,8 +70,6 @@ class NextItem(ItemToItem):
         del seed
         if self.epochs_done:
             return
-        from threadpoolctl import threadpool_limits
-
         from engine.resources import check_memory
 
         n_users, n_items = (int(np.count_nonzero(counts)) for counts in (train.user_counts, train.item_counts))
@@ -81,15 +79,7 @@ class NextItem(ItemToItem):
         ages = np.repeat(train.indptr[1:], train.user_counts) - 1 - np.arange(len(train))
         weights[train.oldest_first] = self._faded(ages)
         self.take_histories(train, weights)
-        with threadpool_limits(1, user_api="blas"):  # the order of sums must not depend on the number of threads
-            try:
-                self.between = self._solved(train)
-            except np.linalg.LinAlgError as error:
-                raise ill_conditioned() from error
-        self.check_weights()
-        self.epochs_done = 1
-        parts = {"train": train} | ({"valid": valid} if valid is not None and len(valid) else {})
-        yield Epoch(1, 1, {name: self.misses(rows) for name, rows in parts.items()}, len(train))
+        yield self.solved_epoch(train, valid, self._solved)
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory of training: two matrices of items, what is kept, the rows."""
