@@ -76,6 +76,7 @@ def _child(path: str, name: str, settings: dict[str, Any]) -> dict[str, float]:
     for _ in model.fit_epochs(train):
         times.append(time.perf_counter() - began)
         began = time.perf_counter()
+    model.score_users(train.user_index[:1])  # what is made of the parameters once, before the first list
     peak = _resident("VmHWM") - before
     forecast = model.memory_bytes(train.n_users, train.n_items, len(train))
     return {"n": len(train), "epoch": float(np.median(times)), "all": sum(times), "peak": peak, "forecast": forecast}
