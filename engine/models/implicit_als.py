@@ -54,7 +54,7 @@ class ImplicitALSConfig(Config):
     sample: float = setting(
         0.0,
         "Share of the users that all but the last two epochs look at; 0 chooses: all of them below half a million "
-        "ratings, half of them up to 5 million, fewer beyond.",
+        "ratings, a third of them up to 7.5 million, fewer beyond.",
         low=0.0,
         high=1.0,
     )

@@ -20,7 +20,7 @@ _BLOCKS = (64, 48, 32, 16)  # factors that the subspace solver solves together: 
 _EXACT_WORK = 4e9  # products in an epoch below which exact solves cost less than an operator notices
 
 
-_SAMPLED = 500_000  # ratings from which on epochs look at half of the users
+_SAMPLED, _PART = 500_000, 1 / 3  # ratings from which on epochs look at a part of the users
 _ENOUGH = 2_500_000  # ratings from which the items' vectors are learned as well as from all (docs/models.md)
 _WHOLE = 2  # epochs at the end that look at everybody
 
@@ -136,7 +136,7 @@ class Alternation:
 
 def share_of_users(n_ratings: int) -> float:
     """Return which share of the users the epochs before the last look at."""
-    return 1.0 if n_ratings < _SAMPLED else min(0.5, _ENOUGH / n_ratings)
+    return 1.0 if n_ratings < _SAMPLED else min(_PART, _ENOUGH / n_ratings)
 
 
 def chosen_solver(config: ImplicitALSConfig, n_ratings: int, n_rows: int) -> str:

@@ -98,7 +98,7 @@ def test_a_list_is_judged_as_rows_are(asked, user_count, mean, scale):
     ]
     for place, column in enumerate(expected):
         within = column if place == 2 else np.clip(column, scale.low, scale.high)
-        np.testing.assert_allclose([one[place] for one in judged], within, rtol=1e-12)
+        np.testing.assert_allclose([one[place] for one in judged], within, rtol=1e-12, atol=1e-12)
 
 
 def test_too_few_rows_say_nothing():

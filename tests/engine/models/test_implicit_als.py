@@ -148,7 +148,7 @@ def test_a_large_model_is_solved_by_gradients_and_a_small_one_exactly():
 def test_the_more_ratings_the_fewer_users_are_looked_at_before_the_last_epochs():
     from engine.models.implicit_steps import share_of_users
 
-    assert [share_of_users(n) for n in (100_000, 1_000_000, 5_000_000, 25_000_000)] == [1.0, 0.5, 0.5, 0.1]
+    assert [share_of_users(n) for n in (100_000, 1_000_000, 5_000_000, 25_000_000)] == [1.0, 1 / 3, 1 / 3, 0.1]
 
 
 def test_where_the_regularization_is_left_open_an_average_user_and_item_are_shrunk_alike_at_any_size():
