@@ -135,8 +135,8 @@ def play(show: Recorder) -> None:
     show.press("t")
     show.see("recsys-tui train mf --detach", 2.0)
     show.press("\r")
-    for _ in range(200):
-        show.terminal.read(0.5)
+    for _ in range(1200):
+        show.terminal.read(0.1)  # ten epochs take less than a second
         if "epoch" in show.terminal.text:
             show.keep(0.3)
         if "is done" in show.terminal.text:

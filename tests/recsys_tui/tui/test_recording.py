@@ -48,8 +48,8 @@ def test_pictures_keep_text_and_time_and_rows_are_kept_once(recording, terminal,
 def test_the_one_in_the_docs_tells_the_whole_job():
     svg = (DOCS / "recording.svg").read_text(encoding="utf-8")
     told = frames(svg)
-    places = ["density", "train mf --detach", "epoch 5/", "is done", "active v1", "adds", "[5]", "taken back"]
-    at = [next(k for k, text in enumerate(told) if part in text) for part in places]
+    places = ["density", "train mf --detach", r"epoch [2-9]/", "is done", "active v1", "adds", r"\[5\]", "taken back"]
+    at = [next(k for k, text in enumerate(told) if re.search(part, text)) for part in places]
     assert at == sorted(at)
     assert len(svg.encode()) < 300_000
     assert "/home" not in svg
