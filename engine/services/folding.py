@@ -82,20 +82,16 @@ class Folding:
             self.failures += 1
             log.exception("the active version cannot be used, and no vector brought up to date")
 
-    def read(self, outcome: Outcome, parts: int) -> list[Callable[[], list[Kept]]]:
+    def read(self, outcome: Outcome) -> Callable[[], list[Kept]]:
         """Get the histories of the users touched, in the transaction that touched them.
 
-        Returns what makes their vectors, for as many threads, without the database.
+        Returns what makes their vectors, for another thread, without the database.
         """
         snapshot = self._snapshot
         if snapshot is None or not snapshot.version.id or not isinstance(snapshot.model, FoldsIn):
-            return []
+            return list
         found = self._histories(snapshot, outcome)
-        return [
-            partial(self._fold, snapshot, some, outcome.revision)
-            for some in (found[place::parts] for place in range(parts))
-            if some
-        ]
+        return partial(self._fold, snapshot, found, outcome.revision)
 
     def forget(self) -> None:
         """Drop the histories kept: the transaction that they were read in has failed."""

@@ -2,8 +2,8 @@
 
 Every caller waits until its rating is on the disk. A transaction ends with fsync of journal, database and folder
 (`synchronous = FULL`), which takes the same time for one rating as for a hundred: sixteen clients share it. In a stream
-of groups it is one fsync, of the write-ahead log (see `store/wal.py`). While the disk works, other threads fold the
-users of the group in; their vectors go to the disk with the next group, or by themselves where none comes. All threads
+of groups it is one fsync, of the write-ahead log (see `store/wal.py`). While the disk works, a second thread folds the
+users of the group in; their vectors go to the disk with the next group, or by themselves where none comes. Both threads
 start with the first rating and end when nothing has come for a while.
 """
 
@@ -27,7 +27,6 @@ MOST_WAITING = 1_024  # requests; who comes later waits for room
 _GATHER_SECONDS = 0.0005  # for those who were answered together and will ask again together
 _VECTORS_SECONDS = 0.005  # after which vectors go to the disk by themselves
 _IDLE_SECONDS = 1.0
-_FOLDING = 2  # threads that fold in: what they do between two looks at the database needs no interpreter
 _STREAM = 32  # groups without a pause: fewer are not worth another journal
 
 
@@ -39,8 +38,8 @@ class Folds(Protocol):
     def look(self) -> None:
         """Get ready, before the transaction."""
 
-    def read(self, outcome: Outcome, parts: int) -> list[Callable[[], list[Kept]]]:
-        """Read what is needed of the users touched inside the transaction; return the rest of the work, for threads."""
+    def read(self, outcome: Outcome) -> Callable[[], list[Kept]]:
+        """Read what is needed of the users touched inside the transaction; return the rest, for a thread."""
         ...
 
     def forget(self) -> None:
@@ -133,10 +132,7 @@ class GroupCommit:
 
     def _work(self) -> None:
         try:
-            with (
-                thread_limit(1),
-                ThreadPoolExecutor(_FOLDING, "fold-in") as folding,
-            ):  # BLAS threads would wait for each other
+            with thread_limit(1), ThreadPoolExecutor(1, "fold-in") as folding:  # BLAS threads would wait for each other
                 self._write_groups(folding)
         except BaseException as error:
             log.exception("the writer of ratings ended; the next rating starts another")
@@ -187,7 +183,7 @@ class GroupCommit:
 
     def _write(self, group: list[_Request], kept: list[Kept], folding: ThreadPoolExecutor) -> None:
         """Commit a group, fold its users in meanwhile, and answer everybody."""
-        work: list[Future[list[Kept]]] = []
+        work: Future[list[Kept]] | None = None
         if group:
             self._folds.look()
         try:
@@ -201,8 +197,8 @@ class GroupCommit:
             results: Sequence[list[Put] | BaseException] = [error] * len(group)
         else:
             results = outcome.results
-            for part in work:
-                self._take(part)
+            if work is not None:
+                self._take(work, len(outcome.touched))
         for request, result in zip(group, results, strict=True):
             request.answer(result)
 
@@ -214,21 +210,24 @@ class GroupCommit:
             except errors.StoreError as error:
                 log.warning("%d vectors were not kept: %s", len(kept), error)
 
-    def _start(self, outcome: Outcome, folding: ThreadPoolExecutor) -> "list[Future[list[Kept]]]":
+    def _start(self, outcome: Outcome, folding: ThreadPoolExecutor) -> "Future[list[Kept]] | None":
         """Let the fold-in of a group begin; whatever goes wrong with it is no reason to refuse a rating."""
         try:
-            return [folding.submit(part) for part in self._folds.read(outcome, _FOLDING)]
+            return folding.submit(self._folds.read(outcome))
         except Exception:
             self._folds.failures += len(outcome.touched)
-            log.exception("the vectors of %d users were not brought up to date", len(outcome.touched))
-            return []
+            log.exception(_NOT_FOLDED, len(outcome.touched))
+            return None
 
-    def _take(self, work: "Future[list[Kept]]") -> None:
+    def _take(self, work: "Future[list[Kept]]", users: int) -> None:
         try:
             folded = work.result()
         except Exception:
-            self._folds.failures += 1
-            log.exception("a part of a group was not brought up to date")
+            self._folds.failures += users
+            log.exception(_NOT_FOLDED, users)
             return
         with self._arrived:
             self._vectors += folded
+
+
+_NOT_FOLDED = "the vectors of %d users were not brought up to date"

@@ -49,7 +49,7 @@ def test_what_a_failed_transaction_wrote_is_forgotten(services, monkeypatch):
     services.realtime.flush()
     read = folding.read
     monkeypatch.setattr(folding, "read", lambda *given: read(*given) and 1 / 0)  # after the histories were kept
-    monkeypatch.setattr(services.realtime._commits, "_start", lambda outcome, _: folding.read(outcome, 1))
+    monkeypatch.setattr(services.realtime._commits, "_start", lambda outcome, _: folding.read(outcome))
     with pytest.raises(ZeroDivisionError):
         services.realtime.record("u1", "i2", 2.0)
     monkeypatch.undo()
