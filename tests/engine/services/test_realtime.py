@@ -80,3 +80,16 @@ def test_a_failed_fold_in_is_counted_and_the_rating_stays(trained, monkeypatch):
     assert done.stored is True
     assert trained.realtime.failures > failures
     assert ratings.get(trained.database, "60", item).rating == 4.0
+
+
+def test_every_user_of_a_group_that_could_not_be_folded_in_is_counted(trained, monkeypatch):
+    item = catalog.list_items(trained.database, limit=1)[0].item
+    failures = trained.realtime.failures
+
+    def broken(*_args):
+        raise ArithmeticError
+
+    monkeypatch.setattr(trained.realtime._folding, "_fold", broken)
+    trained.realtime.apply_updates([(user, item, 3.0) for user in ("61", "62", "63")])
+    trained.realtime.flush()
+    assert trained.realtime.failures == failures + 3
