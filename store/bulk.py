@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from store import arrow
 from store.database import Database
 
+if TYPE_CHECKING:
+    from store.adbc import Cursor
+
 _PAGE_ROWS = 1_000_000
-_ARROW_ROWS = "65536"
+_ARROW_ROWS = 65_536
 _PARTS = 16
 
 
@@ -135,7 +138,7 @@ def totals(database: Database) -> Totals:
     )
 
 
-def _scan(database: Database, cursor: Any, visit: Callable[[int, Page], None]) -> None:
+def _scan(database: Database, cursor: "Cursor", visit: Callable[[int, Page], None]) -> None:
     """Call `visit(part, page)` for all ratings; within a part pages come in key order, parts cover ascending users.
 
     Two threads take turns at the parts, each with a connection of its own: Arrow columns are filled without the
@@ -160,17 +163,17 @@ def _scan(database: Database, cursor: Any, visit: Callable[[int, Page], None]) -
             job.result()
 
 
-def _pages(cursor: Any, below: int, upto: int) -> Iterator[Page]:
+def _pages(cursor: "Cursor", below: int, upto: int) -> Iterator[Page]:
     """Yield the ratings of users in (below, upto]."""
     after = (below, 2**62)
     while True:
-        cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": _ARROW_ROWS})
-        cursor.execute(
+        parts = cursor.execute(
             "SELECT user, item, rating, at FROM ratings "
-            f"WHERE (user, item) > ({after[0]}, {after[1]}) AND user <= {upto} ORDER BY user, item LIMIT {_PAGE_ROWS}"
+            f"WHERE (user, item) > ({after[0]}, {after[1]}) AND user <= {upto} ORDER BY user, item LIMIT {_PAGE_ROWS}",
+            _ARROW_ROWS,
         )
         found = 0
-        for part in cursor.fetch_record_batch():
+        for part in parts:
             if part.num_rows:
                 page = Page.of(part)
                 found += part.num_rows
@@ -180,15 +183,13 @@ def _pages(cursor: Any, below: int, upto: int) -> Iterator[Page]:
             return
 
 
-def _number(cursor: Any, query: str) -> int:
-    cursor.execute(query)
-    return int(cursor.fetchall()[0][0])
+def _number(cursor: "Cursor", query: str) -> int:
+    return int(cursor.execute(query).read_all().column(0)[0].as_py())
 
 
-def _ids(cursor: Any, query: str) -> tuple[NDArray[np.int64], list[str]]:
+def _ids(cursor: "Cursor", query: str) -> tuple[NDArray[np.int64], list[str]]:
     """Return dense ids (n,) and texts (n,) of a table."""
-    cursor.execute(query)
-    table = cursor.fetch_arrow_table().combine_chunks()
+    table = cursor.execute(query).read_all().combine_chunks()
     if not table.num_rows:
         return np.zeros(0, np.int64), []
     return arrow.numbers(table.column(0).chunk(0)), table.column(1).to_pylist()

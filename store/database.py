@@ -7,11 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from store import errors
 from store.gate import Section, gate_of
 from store.wal import checkpoint
+
+if TYPE_CHECKING:
+    from store.adbc import Cursor
 
 APPLICATION_ID = 0x52435355  # "RCSU", written to the header so that a stranger's file is recognised
 BUSY_SECONDS = 10.0
@@ -189,7 +192,7 @@ class Database:
                 checkpoint(self)
 
     @contextmanager
-    def bulk(self) -> Iterator[Any]:
+    def bulk(self) -> Iterator["Cursor"]:
         """Yield an ADBC cursor (autocommit) while no other connection of this process is open on the file.
 
         For moving millions of rows as Arrow. Transactions are the caller's: execute BEGIN IMMEDIATE and COMMIT.
@@ -198,25 +201,22 @@ class Database:
             yield cursor
 
     @contextmanager
-    def bulk_cursor(self) -> Iterator[Any]:
+    def bulk_cursor(self) -> Iterator["Cursor"]:
         """Yield a further ADBC cursor on a connection of its own, for another thread of the one that holds `bulk()`.
 
         The same library opens it, so the locks that `_Gate` watches over are safe.
         """
-        from adbc_driver_manager import Error as AdbcError
-        from adbc_driver_sqlite import dbapi
+        from store import adbc
 
         self._refuse_missing()
         try:
-            with dbapi.connect(str(self.path), autocommit=True) as connection, connection.cursor() as cursor:
+            with adbc.connected(self.path) as cursor:
                 for pragma in self._pragmas():
                     cursor.execute(pragma)
-                    cursor.fetchall()
-                with suppress(AdbcError):  # others use the write-ahead log just now
+                with suppress(*adbc.ERRORS):  # others use the write-ahead log just now
                     cursor.execute(_JOURNAL[wal_is_safe()])
-                    cursor.fetchall()
                 yield cursor
-        except AdbcError as error:
+        except adbc.ERRORS as error:
             raise translate(error, self.path) from error
 
     def close(self) -> None:

@@ -239,8 +239,7 @@ class TestBulk:
         threading.Timer(0.2, leave.set).start()
         with database.bulk() as cursor:
             order.append("bulk")
-            cursor.execute("SELECT user FROM users")
-            assert cursor.fetchall() == [("a",)]
+            assert cursor.execute("SELECT user FROM users").read_all().to_pylist() == [{"user": "a"}]
         thread.join()
         assert sorted(order) == ["bulk", "written"]
 
@@ -266,6 +265,16 @@ class TestBulk:
     def test_its_errors_are_translated(self, database):
         with pytest.raises(errors.StoreError, match="no such table"), database.bulk() as cursor:
             cursor.execute("SELECT * FROM nowhere")
+
+    def test_damage_met_while_rows_are_read_is_damage(self, database):
+        with database.write() as db:
+            db.executemany("INSERT INTO users (user) VALUES (?)", [(f"{number:0200}",) for number in range(5_000)])
+        database.close()
+        with database.path.open("r+b") as file:
+            file.seek(database.path.stat().st_size // 2)
+            file.write(b"\xff" * 32_768)
+        with pytest.raises(errors.Damaged, match="malformed"), database.bulk() as cursor:
+            cursor.execute("SELECT user FROM users NOT INDEXED").read_all()
 
     def test_a_missing_file_is_not_made(self, tmp_path):
         with pytest.raises(errors.NotFound), Database(tmp_path / "none.db").bulk():
