@@ -31,10 +31,12 @@ faults: venv  ## the full campaigns of killed processes, full disks and damaged 
 
 .venv/.program: .venv/bin/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@$(BIN)/python -m compileall -q engine store recsys_tui  # pip leaves this out for editable installs
 	@touch $@
 
 .venv/.everything: .venv/bin/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@$(BIN)/python -m compileall -q engine store recsys_tui
 	@touch $@ .venv/.program
 
 screenshots: venv  ## draw the pictures of the README, and the recording, from real output

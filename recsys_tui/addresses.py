@@ -5,8 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from store.database import translate
-from store.errors import NotFound, UsageRefused
+from store.errors import NotFound, UsageRefused, translate
 from store.secrets import has_password, login_of, with_login
 
 VARIABLE = "RECSYS_MONGO_URI"

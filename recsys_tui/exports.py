@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_tui import render
-from store.database import translate
-from store.errors import NotFound, UsageRefused
+from store.errors import NotFound, UsageRefused, translate
 
 _BATCH = 100_000
 _FORMATS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_tui.exports import check_target, join_files, write_rows
-from store.database import translate
-from store.errors import NotFound, UsageRefused
+from store.errors import NotFound, UsageRefused, translate
 
 PART_ROWS = 50_000
 

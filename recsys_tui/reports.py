@@ -12,8 +12,7 @@ from recsys_tui import plots, render
 from recsys_tui.protocols import protocol_words
 from recsys_tui.render import number, safe
 from recsys_tui.render.values import to_json
-from store.database import translate
-from store.errors import NotFound, UsageRefused
+from store.errors import NotFound, UsageRefused, translate
 
 SUFFIXES = (".md", ".html", ".json")
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~])")

@@ -74,7 +74,7 @@ class Session:
             SettingsError: it is a folder.
             NoPermission: the folders above it may not be looked at.
         """
-        from store.database import translate
+        from store.errors import translate
 
         path = self.settings.db
         try:

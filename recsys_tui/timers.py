@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from store.database import translate
-from store.errors import DataRefused, NotFound
+from store.errors import DataRefused, NotFound, translate
 
 _MARK = "# recsys-tui schedule"
 

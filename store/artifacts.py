@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from store import errors
-from store.database import make_folder, translate
+from store.database import make_folder
+from store.errors import translate
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,8 @@ from typing import Any
 
 from store import errors, migrations
 from store.artifacts import copy_files
-from store.database import Database, make_folder, translate
+from store.database import Database, make_folder
+from store.errors import translate
 from store.registry import Registry
 
 _DATABASE, _MODELS = "recsys.db", "recsys.db.models"

@@ -1,6 +1,5 @@
-"""The one place that opens SQLite: connections, transactions, permissions, journal mode, error translation."""
+"""The one place that opens SQLite: connections, transactions, permissions, journal mode."""
 
-import errno
 import os
 import sqlite3
 import threading
@@ -25,20 +24,6 @@ Connection = sqlite3.Connection  # for annotations: no other module imports sqli
 
 _JOURNAL = {True: "PRAGMA journal_mode = WAL", False: "PRAGMA journal_mode = DELETE"}  # by `wal_is_safe()`
 _SQLITE = (sqlite3.Error, OverflowError, UnicodeError)
-_RESTORE = "restore a backup: `recsys-tui restore FOLDER`; the damaged file is left as it is"
-_MESSAGES: tuple[tuple[str, type[errors.StoreError], str], ...] = (
-    ("locked", errors.Busy, "another process is writing; try again when it has ended (`rate --wait 10m` waits)"),
-    (
-        "disk is full",
-        errors.NoSpace,
-        "free some space (`recsys-tui models delete V` works on a full disk), then repeat",
-    ),
-    ("readonly database", errors.NoPermission, "check the owner and mode of the database and of its folder"),
-    ("unable to open", errors.NoPermission, "check that the folder exists and that you may write to it"),
-    ("not a database", errors.NotOurDatabase, "pass --db PATH of a recsys-tui database, or a new path"),
-    ("malformed", errors.Damaged, _RESTORE),
-    ("disk i/o error", errors.NoSpace, "check the disk (`df`, `dmesg`), then repeat"),
-)
 
 
 def wal_is_safe(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:
@@ -46,33 +31,6 @@ def wal_is_safe(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> 
     if version >= (3, 51, 3):
         return True
     return version[:2] in {(3, 50), (3, 44)} and version >= {50: (3, 50, 7), 44: (3, 44, 6)}[version[1]]
-
-
-def translate(error: Exception, path: Path) -> errors.StoreError:
-    """Turn an error of SQLite, ADBC or the file system into one of ours, naming the file."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return _translate_errno(error.errno, path)
-    if isinstance(error, OverflowError | UnicodeEncodeError):  # a bound value that SQLite cannot hold
-        return errors.UsageRefused(
-            f"a value that cannot be in the database: {error}", hint="ids are valid text, numbers at most 64 bits"
-        )
-    if isinstance(error, UnicodeDecodeError):  # SQLite quotes the damaged text in its message
-        return errors.Damaged(f"{path}: holds text that is no text", hint=_RESTORE)
-    text = str(error).lower()
-    for fragment, kind, hint in _MESSAGES:
-        if fragment in text:
-            return kind(f"{path}: {str(error).splitlines()[0]}", hint=hint)
-    return errors.StoreError(
-        f"{path}: {str(error).splitlines()[0]}", hint="run `recsys-tui doctor` to check the database"
-    )
-
-
-def _translate_errno(number: int, path: Path) -> errors.StoreError:
-    if number in {errno.ENOSPC, errno.EDQUOT}:
-        return errors.NoSpace(f"{path}: no space left on the device", hint="free some space, then repeat")
-    denied = number in {errno.EACCES, errno.EPERM, errno.EROFS}
-    hint = "check the owner and mode of the file and its folder" if denied else "check that the folder exists"
-    return errors.NoPermission(f"{path}: {os.strerror(number).lower()}", hint=hint)
 
 
 def make_folder(path: Path) -> None:
@@ -88,7 +46,7 @@ def decoding(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise errors.Damaged(f"{path}: a row is not as it was written ({error})", hint=_RESTORE) from error
+        raise errors.Damaged(f"{path}: a row is not as it was written ({error})", hint=errors.RESTORE) from error
 
 
 class _Held:
@@ -145,7 +103,7 @@ class Database:
         except FileExistsError:  # made earlier, or by another process just now
             return
         except OSError as error:
-            raise translate(error, self.path) from error
+            raise errors.translate(error, self.path) from error
 
     @contextmanager
     def peek(self) -> Iterator[sqlite3.Connection]:
@@ -217,7 +175,7 @@ class Database:
                     cursor.execute(_JOURNAL[wal_is_safe()])
                 yield cursor
         except adbc.ERRORS as error:
-            raise translate(error, self.path) from error
+            raise errors.translate(error, self.path) from error
 
     def close(self) -> None:
         """Close every connection of this process to the file; the object can be used again."""
@@ -226,7 +184,7 @@ class Database:
 
     def _ours(self, error: BaseException) -> errors.StoreError | None:
         """Return what SQLite raised as one of our errors; others of the caller's block are the caller's."""
-        return translate(error, self.path) if isinstance(error, _SQLITE) else None
+        return errors.translate(error, self.path) if isinstance(error, _SQLITE) else None
 
     def _connection(self) -> sqlite3.Connection:
         """Return this thread's connection, opening it where there is none."""
@@ -249,7 +207,7 @@ class Database:
             connection.execute("PRAGMA schema_version").fetchone()
         except sqlite3.OperationalError as error:
             connection.close()
-            if not isinstance(translate(error, self.path), errors.NoSpace):
+            if not isinstance(errors.translate(error, self.path), errors.NoSpace):
                 raise
             connection = self._open()
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -268,7 +226,7 @@ class Database:
         try:
             found = self.path.exists()
         except OSError as error:
-            raise translate(error, self.path) from error
+            raise errors.translate(error, self.path) from error
         if not found:
             raise errors.NotFound(
                 f"no database at {self.path}", hint="run `recsys-tui import FILE` or `recsys-tui init` first"

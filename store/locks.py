@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from store.database import make_folder, translate
-from store.errors import Busy
+from store.database import make_folder
+from store.errors import Busy, translate
 
 _POLL_SECONDS = 0.2
 

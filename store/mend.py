@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from store import errors
-from store.database import Database, translate
+from store.database import Database
+from store.errors import translate
 from store.formulas import unguarded
 from store.importers.nested import keys_of, value_at
 from store.importers.pipeline import ImportResult, import_source

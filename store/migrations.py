@@ -6,7 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 from store import errors, schema
-from store.database import APPLICATION_ID, Database, translate
+from store.database import APPLICATION_ID, Database
+from store.errors import translate
 
 Migration = Callable[[sqlite3.Connection], None]
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from store import errors
 from store.artifacts import FileFacts, checked_file, private_folder
-from store.database import translate
+from store.errors import translate
 from store.parcel_manifest import MANIFEST, MOST_BYTES, Packed, manifest_of, packed_versions
 from store.registry import ModelVersion, Registry
 

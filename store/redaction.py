@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 
 from store.artifacts import Bundle, write_bundles
-from store.database import translate
+from store.errors import translate
 from store.registry import ModelVersion, Registry
 
 

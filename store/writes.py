@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 
 from store import errors
 from store.catalog import need_item
-from store.database import Connection, Database, translate
+from store.database import Connection, Database
+from store.errors import translate
 from store.scales import Acceptance, StoredScale, read_scale, shown, write_scale
 
 DEFAULT_SCALE = StoredScale(0.5, 5.0, 0.5)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_tui.inputs import read_cells
 from recsys_tui.parts import Parts
 from recsys_tui.session import Interrupted, Session
-from store.database import translate
-from store.errors import NotFound, UsageRefused
+from store.errors import NotFound, UsageRefused, translate
 
 if TYPE_CHECKING:
     from engine.services.filters import Filters

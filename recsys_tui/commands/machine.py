@@ -101,8 +101,7 @@ def edit(session: Session) -> None:
     recsys-tui config edit
     """
     from recsys_tui.settings import template, user_file
-    from store.database import translate
-    from store.errors import UsageRefused
+    from store.errors import UsageRefused, translate
 
     file = user_file(os.environ)
     words = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")

@@ -11,10 +11,10 @@ from recsys_tui.commands.options import seconds
 from recsys_tui.inputs import read_cells
 from recsys_tui.session import Session, command
 from store.errors import DataRefused, UsageRefused
-from store.writes import Entry
 
 if TYPE_CHECKING:
     from engine.services.realtime import Rated
+    from store.writes import Entry
 
 
 def register(app: typer.Typer) -> None:
@@ -83,8 +83,10 @@ def _serving(session: Session) -> str | None:
     return f"v{active}" if active else None
 
 
-def _read_ratings(path: Path) -> list[Entry]:
+def _read_ratings(path: Path) -> list["Entry"]:
     """Read user,item,rating rows; all of them must be usable, since they are stored together or not at all."""
+    from store.writes import Entry
+
     found: list[Entry] = []
     for line, (user, item, rating) in read_cells(path, ("user", "item", "rating")):
         try:

@@ -184,8 +184,7 @@ def _draw(db: Path, options: dict[str, Any], out: Path, size: str) -> None:
         UsageRefused: a size that is none.
         NotFound: no such folder.
     """
-    from store.database import translate
-    from store.errors import NotFound, UsageRefused
+    from store.errors import NotFound, UsageRefused, translate
 
     columns, cross, rows = size.partition("x")
     if not (cross and columns.isdecimal() and rows.isdecimal() and 0 < int(columns) < 1000 and 0 < int(rows) < 1000):

@@ -1,5 +1,6 @@
 r"""Text from outside made safe to show: whatever could move a cursor or reorder a line becomes visible instead."""
 
+from functools import cache
 from unicodedata import category
 
 MARKS_IN_A_ROW = 8  # the longest run in living scripts is about 5
@@ -17,7 +18,6 @@ FORBIDDEN = frozenset((*_CONTROLS, *_SEPARATORS, *_BIDI, *_SURROGATES))
 
 _VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in FORBIDDEN}
 _VISIBLE |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
-_JSON = {code: f"\\u{code:04x}" for code in FORBIDDEN if code >= 0x20}
 
 
 def safe(text: str) -> str:
@@ -39,7 +39,12 @@ def json_safe(document: str) -> str:
 
     Controls below U+0020 in strings are escaped by JSON itself; those left in the text are its own line ends.
     """
-    return document if document.isascii() and "\x7f" not in document else document.translate(_JSON)
+    return document if document.isascii() and "\x7f" not in document else document.translate(_json_forms())
+
+
+@cache
+def _json_forms() -> dict[int, str]:
+    return {code: f"\\u{code:04x}" for code in FORBIDDEN if code >= 0x20}
 
 
 def _bounded(text: str) -> str:

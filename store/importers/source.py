@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from store import errors
-from store.database import translate
+from store.errors import translate
 from store.secrets import looks_like_login, shown_address
 
 HEAD_BYTES = 1 << 20

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from store.database import translate
+from store.errors import translate
 from store.processes import is_running
 
 _RUN_ROWS = 1 << 18

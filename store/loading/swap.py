@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from secrets import token_hex
 
 from store import errors
-from store.database import Connection, Database, translate
+from store.database import Connection, Database
+from store.errors import translate
 
 _PAGES_A_STEP = 4_096  # between two steps Ctrl-C is heard
 

@@ -15,7 +15,8 @@ import pytest
 
 from store import database as database_module
 from store import errors
-from store.database import APPLICATION_ID, Database, make_folder, translate, wal_is_safe
+from store.database import APPLICATION_ID, Database, make_folder, wal_is_safe
+from store.errors import translate
 from store.migrations import migrate, schema_version
 from tests import processes
 
