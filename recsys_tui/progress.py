@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from store.importers.progress import Progress
 
 _BAR = 20
+_RECENT = 5  # epochs whose mean duration the forecast is made of
 
 
 class Line:
@@ -21,6 +23,7 @@ class Line:
         self._session = session
         self._width = 0
         self._last = time.monotonic()
+        self._epochs: deque[float] = deque(maxlen=_RECENT)  # seconds of the last ones
 
     def show(self, text: str) -> None:
         """Show a state that the next one replaces; where stderr is no terminal each is a line of its own."""
@@ -46,13 +49,18 @@ class Line:
         self.show(f"  {state.stage}  {share}{state.rows:,} rows  {state.rows_per_second:,.0f} rows/s")
 
     def epoch(self, data: dict[str, Any]) -> None:
-        """Show one epoch of a training."""
+        """Show one epoch of a training, and about how long the others will take."""
         out = render.Terminal.of(sys.stderr)
         parts = [f"epoch {data['number']}/{data['of']}"]
         parts += [render.bar(data["number"], data["of"], _BAR, ascii=out.ascii)] if out.tty else []
         parts += figures_of(data)
         parts += [render.duration(data["seconds"])]
         parts += [f"{data['ratings_per_second']:,} ratings/s"] if data["ratings_per_second"] else []
+        if data["number"] == 1:  # of a fit on all rows, which takes longer than the one before
+            self._epochs.clear()
+        self._epochs.append(data["seconds"])
+        if left := data["of"] - data["number"]:
+            parts += [f"ETA {render.duration(left * sum(self._epochs) / len(self._epochs))}"]
         self.show("  " + "  ".join(parts))
 
     def end(self) -> None:

@@ -13,7 +13,7 @@ from engine.splits import split, validation
 _SHARE = 0.1
 _MATRIX = 2**25  # numbers of a member's score matrix that are kept
 _USERS = (200, 2000)  # at least and at most, whose rankings are looked at
-_ITEMS = 10  # held-out items of a user that are looked at
+_ITEMS = 50  # held-out items of a user that are looked at
 _BEST = 100  # items of a member that can come near the top of a blend
 _SEVERAL = 3  # of a user, on average: then ten places tell enough
 _PLACES = (10, 50)  # of the list that are looked at with several held-out items a user, and with few
@@ -111,14 +111,20 @@ class Validation:
 
 
 def _wanted(learned: Interactions, held_out: Interactions, users: NDArray[np.integer[Any]]) -> Wanted:
-    """Return up to `_ITEMS` held-out items of each of these users, and what they know already."""
+    """Return up to `_ITEMS` held-out items of each of these users, drawn, and what cannot be recommended to them.
+
+    That is what they have rated otherwise: to rank high what else was held out of them is no mistake.
+    """
     place = np.full(held_out.n_users, -1)
     place[users] = np.arange(len(users))
-    within = np.arange(len(held_out)) - held_out.indptr[held_out.user_index]
-    chosen = (place[held_out.user_index] >= 0) & (within < _ITEMS)
+    order = np.lexsort((np.random.default_rng([1]).random(len(held_out)), held_out.user_index))
+    within = np.empty(len(held_out), np.int64)
+    within[order] = np.arange(len(held_out)) - held_out.indptr[held_out.user_index]
     seen = np.zeros((len(users), learned.n_items), np.bool_)
-    rows = place[learned.user_index]
-    seen[rows[rows >= 0], learned.item_index[rows >= 0]] = True
+    for rows in (learned, held_out):
+        mine = place[rows.user_index]
+        seen[mine[mine >= 0], rows.item_index[mine >= 0]] = True
+    chosen = (place[held_out.user_index] >= 0) & (within < _ITEMS)
     wanted_rows, items = place[held_out.user_index[chosen]], held_out.item_index[chosen]
     seen[wanted_rows, items] = False
     few = len(items) < _SEVERAL * len(users)

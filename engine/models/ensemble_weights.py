@@ -128,15 +128,7 @@ class Wanted:
 
     def gains(self, scores: NDArray[np.float32]) -> Table:
         """Return the NDCG of each user with held-out items; of equal scores half come before."""
-        ranked = np.where(self.seen, np.float32(-np.inf), scores)
-        above = np.empty(len(self.rows))
-        step = max(1, _AT_ONCE // ranked.shape[1])
-        for start in range(0, len(above), step):
-            span = slice(start, start + step)
-            mine = ranked[self.rows[span], self.items[span]]
-            others = ranked[self.rows[span]]
-            before, upto = (np.count_nonzero(one, axis=1) for one in (others > mine[:, None], others >= mine[:, None]))
-            above[span] = (before + upto - 1) / 2
+        above = self._above(np.where(self.seen, np.float32(-np.inf), scores))
         users = len(self.seen)
         found = np.bincount(self.rows, (above < self.places) / np.log2(above + 2.0), users)
         counts = np.bincount(self.rows, minlength=users)
@@ -144,6 +136,23 @@ class Wanted:
         best = most[np.minimum(counts, self.places)]
         gains: Table = found[counts > 0] / best[counts > 0]
         return gains
+
+    def _above(self, ranked: NDArray[np.float32]) -> Table:
+        """Return how many items come before each held-out one (p,); inf where as many as there are places.
+
+        The first places alone are put in order; only where equals stand at their end all of the row is looked at.
+        """
+        places = min(self.places, ranked.shape[1])
+        first = np.partition(ranked, ranked.shape[1] - places, axis=1)[:, ranked.shape[1] - places :]  # (U, places)
+        mine = ranked[self.rows, self.items][:, None]  # (p, 1)
+        others = first[self.rows]
+        before, upto = (np.count_nonzero(one, axis=1) for one in (others > mine, others >= mine))
+        edge = np.flatnonzero((before < places) & (upto == places))  # more of the row may be equal to these
+        step = max(1, _AT_ONCE // ranked.shape[1])
+        for some in (edge[start : start + step] for start in range(0, len(edge), step)):
+            upto[some] = np.count_nonzero(ranked[self.rows[some]] >= mine[some], axis=1)
+        above: Table = np.where(before < places, (before + upto - 1) / 2, np.inf)
+        return above
 
 
 def blended(scores: list[NDArray[np.float32]], wanted: Wanted) -> Table:

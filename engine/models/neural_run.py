@@ -97,8 +97,8 @@ class Run:
         return found | {"train": losses["ranking"]} | held_out
 
     def notes(self) -> list[str]:
-        """Return what happened since the last question."""
-        told = [note for head in self._heads.values() for note in head.notes]
+        """Return what happened since the last question, what both heads say once."""
+        told = list(dict.fromkeys(note for head in self._heads.values() for note in head.notes))
         for head in self._heads.values():
             head.notes.clear()
         return told

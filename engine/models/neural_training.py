@@ -77,6 +77,10 @@ class Head:
             self._optimizers.append(torch.optim.SparseAdam(touched, rate, betas=_MOMENTS))
         self.steps, self.apart = 0, False
         self.notes: list[str] = []
+        if options.batch_size > n:
+            self.notes.append(
+                f"batch_size {options.batch_size:,} is more than the {n:,} ratings: a step takes them all"
+            )
 
     # --- an epoch -------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from engine.models.abilities import Combines
 from engine.models.base import Model
-from store.errors import Damaged
+from store.errors import Damaged, NotFound
 from store.registry import ModelVersion, Registry
 
 ARRAYS = "model.safetensors"
@@ -29,7 +29,12 @@ def put_together(
     for digest in model.needed():
         if digest not in names:
             raise Damaged(f"{version.name} does not say which version a member is", hint="train the ensemble again")
-        member = registry.resolve(names[digest])
+        try:
+            member = registry.resolve(names[digest])
+        except NotFound as error:
+            raise Damaged(
+                f"{names[digest]}, of which {version.name} is made, is gone", hint="train the ensemble again"
+            ) from error
         if member.files[ARRAYS].sha256 != digest:
             raise Damaged(
                 f"{member.name} is not the version that {version.name} was made of", hint="train the ensemble again"

@@ -101,7 +101,7 @@ def _run(services: "Services", request: TrainingRequest, stop: threading.Event, 
     from engine.services.worker import submit
 
     try:
-        model_class(request.model)(**request.settings).check_trainable()
+        services.training.untrained(request)
         number = submit(services, replace(request, activate=False), beside_others=True, wait=_WAIT_SECONDS)
     except (EngineError, StoreError) as error:
         told(f"{request.model}: {error}")

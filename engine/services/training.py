@@ -68,6 +68,14 @@ class TrainingService:
         first = islice(ratings.all_rows(self._services.database, page=LEAST_RATINGS), LEAST_RATINGS)
         _refuse_too_few(sum(1 for _ in first))
 
+    def untrained(self, request: TrainingRequest) -> Model:
+        """Return the model of a request, or refuse it before any rating is read: settings, libraries, members."""
+        model = model_class(request.model)(**request.settings)
+        model.check_trainable()
+        if isinstance(model, Ensemble):
+            stacking.check_named(self._services, model, request)
+        return model
+
     def prepare_data(self, request: TrainingRequest, data: Interactions | None = None) -> Split:
         """Hold rows out of the ratings, read from the database unless they are given.
 
@@ -120,8 +128,7 @@ class TrainingService:
             yield self._ended(choice.version, request)
             return
         started = time.monotonic()
-        model = model_class(request.model)(**request.settings)
-        model.check_trainable()
+        model = self.untrained(request)
         self._check_memory(model, request)
         yield Progress("stage", {"stage": "reading ratings"})
         ratings.ensure_item_index(self._services.database)

@@ -21,12 +21,11 @@ def submit_run(
     """Start a run, or go on with an earlier one, and return the number of its job; `origin` is who asked for it.
 
     Raises:
-        SettingRefused: the model or a setting, before a job is made of it.
+        SettingRefused: the model or a setting, before a job is made of it; members of an ensemble likewise.
         TrainingFailed: something that training needs is not installed.
         DataTooSmall: likewise.
         Busy: another training runs, and `wait` seconds is 0.
     """
-    from engine.models import model_class
     from engine.services.request import AUTO
     from engine.services.worker import submit
 
@@ -35,7 +34,7 @@ def submit_run(
     if options.model == AUTO:
         _check_auto(options)
     else:
-        model_class(options.model)(**options.settings).check_trainable()
+        services.training.untrained(options)
     services.training.check_enough()
     return submit(services, options, resume=resume, wait=wait, origin=origin)
 
@@ -105,6 +104,9 @@ def watch(session: Session, services: "Services", job: int) -> None:
             seen = event.seq
             if event.kind == "epoch":
                 line.epoch(event.data)
+                if event.data["note"]:
+                    line.end()
+                    session.say(f"  {event.data['note']}")
             elif event.kind in {"stage", "note"}:
                 line.end()
                 session.say(f"  {event.data.get('stage') or event.data.get('text')}")

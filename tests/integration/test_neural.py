@@ -70,12 +70,31 @@ def test_impossible_settings_are_refused_by_name_before_a_job(db, wish, named):
     assert call(db, "jobs", "list", "--json").json == before
 
 
+def test_progress_tells_what_a_batch_became_and_how_long_it_will_take(db):
+    done = call(db, "train", "ncf", *QUICK, "--set", "batch_size=100000")
+    assert "epoch 1/2" in done.err
+    assert "ETA" in done.err.split("epoch 1/2")[1].splitlines()[0]
+    assert "batch_size 100,000 is more than" in done.err
+
+
 def test_auto_takes_no_settings_and_needs_held_out_rows(db):
     for extra, said in ((("--set", "epochs=3"), "--set"), (("--test", "0"), "held-out")):
         done = call(db, "train", "auto", *extra, "--json", expect=2)
         assert said in done.error["message"] + done.error["hint"]
 
 
-def test_an_ensemble_of_one_is_refused(db):
-    done = call(db, "train", "ensemble", "--set", "members=v1", "--json", expect=2)
-    assert "at least two" in done.error["hint"]
+@pytest.mark.parametrize(
+    ("members", "code", "said"),
+    [
+        ("v1", 2, "at least two"),
+        ("v99,v1", 3, "v99"),
+        ("nonsense,mf", 2, "nonsense"),
+        ("mf,content", 4, "no version of mf"),
+    ],
+)
+def test_impossible_members_are_refused_before_a_job(db, members, code, said):
+    before = call(db, "jobs", "list", "--json").json
+    done = call(db, "train", "ensemble", "--set", f"members={members}", "--json", expect=code)
+    assert said in done.error["message"] + done.error["hint"]
+    assert done.error["hint"]
+    assert call(db, "jobs", "list", "--json").json == before

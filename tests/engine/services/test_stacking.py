@@ -1,5 +1,8 @@
 """Ensembles of registered versions: what may be combined, what is refused, and what `auto` takes."""
 
+import shutil
+import sqlite3
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ from engine.errors import DataTooSmall, SettingRefused
 from engine.models import MODELS
 from engine.services import Services
 from engine.services.request import AUTO, TrainingRequest
+from engine.services.transfer import export_version, import_versions
 from store.errors import Damaged, DataRefused, NotFound, UsageRefused
 from store.importers.pipeline import import_source
 from tests.cli import call, few_ratings
@@ -74,15 +78,15 @@ def test_a_member_in_use_cannot_be_deleted(services, combined):
     [
         ({"members": "v1"}, SettingRefused, "at least two"),
         ({"members": "v1,v1"}, SettingRefused, "each member once"),
-        ({"members": "v1,v999"}, NotFound, ""),
+        ({"members": "v999,v1"}, NotFound, ""),
         ({"members": "mf,bayesian-mf"}, DataTooSmall, "train bayesian-mf"),
         ({"members": "mf,nonsense"}, SettingRefused, "members="),
     ],
 )
-def test_impossible_ensembles_are_refused(services, combined, wish, error, said):
+def test_impossible_ensembles_are_refused_before_a_rating_is_read(services, combined, wish, error, said):
     before = len(services.registry.versions())
     with pytest.raises(error) as refused:
-        services.training.train_model("ensemble", wish)
+        next(services.training.run(TrainingRequest("ensemble", wish)))
     assert said in refused.value.hint
     assert len(services.registry.versions()) == before
 
@@ -111,13 +115,39 @@ def test_a_damaged_member_is_refused_and_an_ensemble_of_it_falls_back(services, 
     try:
         path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
         anew = Services.open(services.database.path)
-        with pytest.raises(Damaged):
-            anew.training.train_model("ensemble", {"members": ",".join(versions.values())})
+        with pytest.raises(Damaged) as refused:
+            next(anew.training.run(TrainingRequest("ensemble", {"members": ",".join(versions.values())})))
+        assert member.name in str(refused.value)
         answer = anew.recommender.recommend("1", 3, version=combined)
         assert answer.version != combined
         assert member.name in " ".join(answer.notes)
     finally:
         path.write_bytes(sound)
+
+
+def test_an_ensemble_whose_member_is_gone_falls_back(services, versions, combined, tmp_path):
+    path = shutil.copytree(services.database.path.parent, tmp_path / "copy") / services.database.path.name
+    member = next(iter(services.registry.resolve(combined).members))
+    with sqlite3.connect(path) as db:  # as somebody does who works on the file by hand
+        db.execute("DELETE FROM versions WHERE id = ?", (int(member[1:]),))
+    answer = Services.open(path).recommender.recommend("1", 3, version=combined)
+    assert answer.version != combined
+    assert answer.items
+    assert f"{member}, of which {combined} is made, is gone" in " ".join(answer.notes)
+
+
+def test_a_member_of_another_scale_is_refused_for_that(services, versions, combined, tmp_path):
+    tens = Services.open(tmp_path / "tens.db", create=True)
+    (tmp_path / "tens.csv").write_text(
+        "user,item,rating\n" + "".join(f"u{n % 20},i{n % 23},{n % 10 + 1}\n" for n in range(300))
+    )
+    import_source(tens.database, str(tmp_path / "tens.csv"))
+    made = tens.registry.resolve(tens.training.train_model("popularity"))
+    export_version(tens.registry, made, tmp_path / "one.parcel")
+    foreign = import_versions(services, tmp_path / "one.parcel", who="test")[0].name
+    with pytest.raises(DataRefused) as refused:
+        services.training.train_model("ensemble", {"members": f"{versions['mf']},{foreign}"})
+    assert "rates from" in str(refused.value)
 
 
 def test_full_members_make_a_full_ensemble(services):
