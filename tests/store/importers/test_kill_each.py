@@ -108,7 +108,9 @@ def test_killed_at_any_moment_it_can_be_repeated(
             assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
             count = db.execute("SELECT count(*) FROM ratings WHERE import > 0").fetchone()[0]
             assert db.execute("SELECT coalesce(sum(stored), 0) FROM imports").fetchone()[0] == count
-        states.add("none" if not count else "all" if count == N_ROWS else "some")
+        state = "none" if not count else "all" if count == N_ROWS else "some"
+        states.add(state)
+        span *= {"none": 1.2, "some": 1.0, "all": 0.9}[state]  # the machine may be busier now than it was
         again = import_source(database, sources[name], reading=reading)
         assert (again.unchanged, again.stored) == (count, N_ROWS - count)
         assert stored(database) == expected | {("somebody", "something"): (3.0, None)}
