@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.confidence import WIDE, Calibration, Measured
+from engine.confidence import WIDE, Calibration, Measured, not_negative
 from engine.data import Scale
 from engine.models import model_class
 from engine.models.frames import interactions_of
@@ -119,6 +119,20 @@ def test_any_rows_give_finite_numbers(noise, constant, n, step):
     assert (bounds[0] <= bounds[1]).all()
     likely = found.probability_at_least(3.0, np.array([1.0, 5.0]), counts, counts)
     assert ((likely >= 0) & (likely <= 1)).all()
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32), st.integers(3, 60), st.booleans())
+def test_weights_that_are_not_negative_are_those_of_scipy(seed, n, twice):
+    from scipy.optimize import nnls
+
+    random = np.random.default_rng(seed)
+    design, targets = random.uniform(0, 1, (n, 3)), random.normal(size=n)
+    if twice:  # users all alike: a column that says nothing new
+        design[:, 1] = design[:, 0]
+    found, expected = not_negative(design, targets), nnls(design, targets)[0]
+    assert found.min() >= 0
+    np.testing.assert_allclose(design @ found, design @ expected, atol=1e-8)
 
 
 def test_it_comes_back_from_its_arrays():
