@@ -12,8 +12,9 @@ and its targets, which keep it finite where all rows agree).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
-from math import sqrt, tanh
+from math import ceil, sqrt, tanh
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -124,10 +125,8 @@ class Calibration:
             item_counts: ratings of each of them.
             scale: what the bounds stay within.
         """
-        of_all, of_user, of_item = self.spread.tolist()
-        of_user = of_all + of_user / sqrt(1.0 + user_count)
-        least, (level, slope), threshold = self.steps.item(2), self.chance.tolist(), float(self._reached(mean))
-        (below, above), (far_below, far_above) = self._ends(LEVEL), self._ends(WIDE)
+        of_all, of_user, of_item, least, level, slope, below, above, far_below, far_above = self._numbers
+        of_user, threshold = of_all + of_user / sqrt(1.0 + user_count), self._reached_by_one(mean)
         low, high = scale.low, scale.high
         found = []
         for predicted, count in zip(predictions, item_counts, strict=True):
@@ -157,6 +156,11 @@ class Calibration:
         known = [array.astype(np.float64) for array in found if array is not None]
         return cls(*known) if len(known) == len(_NAMES) else None
 
+    @cached_property
+    def _numbers(self) -> tuple[float, ...]:
+        """Return spread, least variance, chance and the ends of both intervals as plain numbers, for `judged`."""
+        return (*self.spread.tolist(), self.steps.item(2), *self.chance.tolist(), *self._ends(LEVEL), *self._ends(WIDE))
+
     def _ends(self, level: float) -> tuple[float, float]:
         """Return the quantiles between which residuals of a level lie."""
         return self.quantiles.item(round(100 - 100 * level)), self.quantiles.item(round(100 + 100 * level))
@@ -185,6 +189,10 @@ class Calibration:
         """
         low, step, _ = self.steps.tolist()
         return low + step * (np.ceil((thresholds - low) / step - _ROUNDING) - 0.5) if step else thresholds
+
+    def _reached_by_one(self, threshold: float) -> float:
+        low, step, _ = self.steps.tolist()
+        return low + step * (ceil((threshold - low) / step - _ROUNDING) - 0.5) if step else threshold
 
 
 def _design(user_counts: _Support, item_counts: _Counts) -> _Floats:

@@ -1,4 +1,4 @@
-"""Compiled loops over score matrices: the best k of each row, and the ranks of given values in sorted rows."""
+"""Compiled loops over scores: the best k of each row or of one, and the ranks of given values in sorted rows."""
 
 from typing import Any, NamedTuple
 
@@ -57,6 +57,43 @@ def top_k_rows(
             filled = min(filled + 1, k)
             if filled == k:
                 threshold = best_scores[b, k - 1]
+
+
+@compiled
+def top_k_of_one(
+    scores: NDArray[np.float32],
+    exclude: NDArray[np.int64],
+    allowed: NDArray[np.bool_],
+    best: NDArray[np.int64],
+    above: NDArray[np.int64],
+) -> int:
+    """Fill best (k,) with the eligible items of scores (n_items,), best first, and return how many there are.
+
+    `above` (k,) is filled with how many of all scores are above each of theirs, eligible or not. Without filters
+    `allowed` is empty.
+    """
+    n_items, k, filled, threshold = len(scores), len(best), 0, -np.inf
+    out = np.zeros(n_items, np.bool_)
+    for item in exclude:
+        out[item] = True
+    for item in range(n_items):
+        score = scores[item]
+        if not score > threshold or out[item] or (len(allowed) and not allowed[item]):
+            continue
+        place = filled if filled < k else k - 1
+        while place > 0 and scores[best[place - 1]] < score:
+            best[place] = best[place - 1]
+            place -= 1
+        best[place] = item
+        filled = min(filled + 1, k)
+        if filled == k:
+            threshold = scores[best[k - 1]]
+    for score in scores:
+        place = filled - 1
+        while place >= 0 and score > scores[best[place]]:
+            above[place] += 1
+            place -= 1
+    return filled
 
 
 @compiled

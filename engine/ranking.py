@@ -1,5 +1,6 @@
 """The only place that ranks: the best k items by score, without what is seen or filtered, ties to the lower index."""
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 BYTE_BUDGET = 256 * 2**20
 """Bytes that a batch of scores may take, temporaries of the model included."""
 
+_NOTHING, _ALL = np.empty(0, np.int64), np.empty(0, np.bool_)
 _GROUP = 16  # items that one head stands for: fewer heads are quicker to order, and bound less well
 
 
@@ -46,15 +48,33 @@ def ranked(
     allowed: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.intp], list[float]]:
     """Return what `top_k` does, and for each item of it the percentage of all scores that are not above its own."""
+    total = len(scores)
+    k = min(max(k, 0), total)
+    if k == 0:
+        return np.empty(0, np.intp), []
+    compiled = sys.modules.get("engine.kernels_ranking")
+    if compiled is None or scores.dtype != np.float32:  # loading them takes as long as a thousand lists
+        picked, above = _best_by_arrays(scores, k, exclude, allowed)
+    else:
+        picked, above = np.empty(k, np.intp), np.zeros(k, np.intp)
+        without = _NOTHING if exclude is None else exclude.astype(np.int64, copy=False)
+        found = compiled.top_k_of_one(scores, without, _ALL if allowed is None else allowed, picked, above)
+        picked, above = picked[:found], above[:found]
+    return picked, [100 * (total - higher) / total for higher in above.tolist()]
+
+
+def _best_by_arrays(
+    scores: NDArray[np.floating[Any]],
+    k: int,
+    exclude: NDArray[np.integer[Any]] | None,
+    allowed: NDArray[np.bool_] | None,
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the best min(k, eligible) items, and how many of all scores are above each of theirs."""
     eligible = scores.copy()
     if allowed is not None:
         eligible[~allowed] = -np.inf
     if exclude is not None:
         eligible[exclude] = -np.inf
-    total = len(scores)
-    k = min(max(k, 0), total)
-    if k == 0:
-        return np.empty(0, np.intp), []
     least = _reached_by_some(eligible, k)
     # with those that are not eligible: they count for the percentages
     high = (scores >= least if least > -np.inf else scores > -np.inf).nonzero()[0]
@@ -63,8 +83,7 @@ def ranked(
     high = high[order]
     places = (eligible[high] > -np.inf).nonzero()[0][:k]
     falling = falling[order]
-    above = falling.searchsorted(falling[places], "left")
-    return high[places], [100 * (total - higher) / total for higher in above.tolist()]
+    return high[places], falling.searchsorted(falling[places], "left")
 
 
 def _reached_by_some(scores: NDArray[np.floating[Any]], k: int) -> np.floating[Any]:

@@ -14,12 +14,14 @@ class _Seen(NamedTuple):
         by_others: changes with every commit of any other connection, of this process or another.
         by_us: rows changed through this connection.
         inside: a transaction of our own is open.
+        header: of the file, committed; None where commits do not show in it.
     """
 
     connection: Connection
     by_others: int
     by_us: int
     inside: bool
+    header: bytes | None
 
 
 class Watch:
@@ -34,9 +36,38 @@ class Watch:
 
         True the first time, and always inside a transaction of our own: what it did can still be rolled back.
         """
-        with self._database.read() as db:
-            by_others: int = db.execute("PRAGMA data_version").fetchone()[0]
-            seen = _Seen(db, by_others, db.total_changes, db.in_transaction)
         before: _Seen | None = getattr(self._local, "seen", None)
-        self._local.seen = seen
+        if before is not None and self._as_it_was(before):
+            return False
+        seen = self._local.seen = self._look()
         return seen.inside or seen != before
+
+    def _as_it_was(self, before: _Seen) -> bool:
+        """Return whether nobody has committed, and this thread has left its connection as it was; without SQLite."""
+        if before.header is None or self._database.header.read() != before.header:
+            return False
+        connection = self._database.opened()
+        if connection is not before.connection or before.inside:
+            return False
+        try:
+            return not connection.in_transaction and connection.total_changes == before.by_us
+        except before.connection.ProgrammingError:  # closed by another thread just now
+            return False
+
+    def _look(self) -> _Seen:
+        """Ask SQLite; what the header says meanwhile is committed and stays, since a read lock is held."""
+        with self._database.read() as db:
+            inside, header = db.in_transaction, None
+            if inside or self._database.header.read() is None:
+                by_others: int = db.execute(_CHANGES).fetchone()[0]
+            else:
+                db.execute("BEGIN")
+                try:
+                    by_others = db.execute(_CHANGES).fetchone()[0]
+                    header = self._database.header.read()
+                finally:
+                    db.execute("COMMIT")
+            return _Seen(db, by_others, db.total_changes, inside, header)
+
+
+_CHANGES = "PRAGMA data_version"

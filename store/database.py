@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from store import errors
 from store.gate import Section, gate_of
+from store.header import Header
 from store.wal import checkpoint
 
 if TYPE_CHECKING:
@@ -176,6 +177,16 @@ class Database:
                 yield cursor
         except adbc.ERRORS as error:
             raise errors.translate(error, self.path) from error
+
+    @property
+    def header(self) -> Header:
+        """The header of the file, read past SQLite."""
+        return self._gate.header
+
+    def opened(self) -> sqlite3.Connection | None:
+        """Return the connection that this thread has open, or None; outside of `read()` it may be closed any time."""
+        held: _Held | None = getattr(self._local, "held", None)
+        return held.connection if held is not None and held.generation == self._gate.generation else None
 
     def close(self) -> None:
         """Close every connection of this process to the file; the object can be used again."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from store import errors
+from store.header import Header
 
 Held = TypeVar("Held")
 
@@ -27,12 +28,17 @@ class Gate:
     so while ADBC has the file open no connection of the standard library may be open in this process, whichever
     `Database` object it belongs to.
 
+    Args:
+        path: of the file.
+
     Attributes:
         generation: changes whenever the connections are closed.
+        header: of the file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         self.generation = 0
+        self.header = Header(path)
         self._lock = threading.RLock()  # a signal handler may come in between
         self._condition = threading.Condition(self._lock)
         self._inside = 0
@@ -54,6 +60,7 @@ class Gate:
             for connection in list(self._connections):
                 connection.close()
             self._connections.clear()
+            self.header.close()
             self.generation += 1
 
     def _refuse_after_fork(self) -> None:
@@ -149,5 +156,6 @@ _lock = threading.Lock()
 
 def gate_of(path: Path) -> Gate:
     """Return the one gate of this process for a file, by whatever path it is reached."""
+    place = path.resolve()
     with _lock:
-        return _gates.setdefault(str(path.resolve()), Gate())
+        return _gates.setdefault(str(place), Gate(place))

@@ -12,6 +12,7 @@ of iALS on item recommendation benchmarks".
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from engine.data import Interactions
 from engine.errors import TrainingFailed
 from engine.models.base import Contributions, Epoch, Model, TrainingFacts, Vector
+from engine.models.columns import Columns
 from engine.models.config import Config, setting
 from engine.models.feedback import CONFIDENCES, history_confidences, popularity_offsets
 
@@ -179,6 +181,10 @@ class ImplicitALS(Model):
 
     # --- use ------------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def _columns(self) -> Columns:
+        return Columns()
+
     def user_vector(self, user: int) -> Vector:
         """Return the stored vector (d,) of a user: the fold-in of their training rows."""
         vector: Vector = self.user_vectors[user]
@@ -190,8 +196,11 @@ class ImplicitALS(Model):
 
     def scores(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
         """Return p·q of all items (n_items,), or of those given; about 1 for what the user is sure to rate."""
-        offsets, design = (self.offsets, self.design) if items is None else (self.offsets[items], self.design[items])
-        scores: NDArray[np.float32] = offsets + design @ vector
+        if items is not None:
+            some: NDArray[np.float32] = self.offsets[items] + self.design[items] @ vector
+            return some
+        scores = self._columns.times(self.design, vector)
+        scores += self.offsets
         return scores
 
     def score_vectors(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,12 +13,14 @@ y_j for each item, the prior mean of v is m = Σ_j y_j / √n for n rated items,
 """
 
 from copy import copy
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.models.base import Contributions, Model, Vector
+from engine.models.columns import Columns
 
 
 class LinearModel(Model):
@@ -40,6 +42,10 @@ class LinearModel(Model):
     implied: NDArray[np.float32] | None = None
     user_vectors: NDArray[np.float32]
 
+    @cached_property
+    def _columns(self) -> Columns:
+        return Columns()
+
     def user_vector(self, user: int) -> Vector:
         """Return the stored vector (d,) of a user: the fold-in of their training rows."""
         vector: Vector = self.user_vectors[user]
@@ -51,8 +57,11 @@ class LinearModel(Model):
 
     def scores(self, vector: Vector, items: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
         """Return offset + z · v of all items (n_items,), or of those given."""
-        offsets, design = (self.offsets, self.design) if items is None else (self.offsets[items], self.design[items])
-        scores: NDArray[np.float32] = offsets + design @ vector
+        if items is not None:
+            some: NDArray[np.float32] = self.offsets[items] + self.design[items] @ vector
+            return some
+        scores = self._columns.times(self.design, vector)
+        scores += self.offsets
         return scores
 
     def score_vectors(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

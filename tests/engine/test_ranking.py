@@ -1,10 +1,13 @@
 """Ranking: min(k, eligible) distinct items, never a seen or filtered one, ties to the lower index."""
 
+import sys
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine import kernels_ranking
 from engine.data import Interactions
 from engine.ranking import ranked, score_batches, top_k, top_k_all, top_k_many, top_k_seen
 
@@ -30,6 +33,19 @@ def problems(draw):
     return np.array(matrix, np.float32), excluded, draw(st.integers(0, n + 3))
 
 
+@pytest.fixture(params=["compiled", "arrays"])
+def _way(request, monkeypatch):
+    """Both ways to one list: in a process that has compiled loops at hand, and in one that has not."""
+    monkeypatch.setitem(sys.modules, "engine.kernels_ranking", kernels_ranking if request.param == "compiled" else None)
+
+
+def either_way(test):
+    return pytest.mark.usefixtures("_way")(
+        settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)(test)
+    )
+
+
+@either_way
 @given(problems(), st.data())
 def test_top_k_is_its_definition(problem, data):
     scores, excluded, k = problem
@@ -41,6 +57,7 @@ def test_top_k_is_its_definition(problem, data):
         assert top_k(row, k, exclude=exclude, allowed=allowed).tolist() == expected(row, k, seen, allowed)
 
 
+@either_way
 @given(problems(), st.data())
 def test_percentages_count_every_score_eligible_or_not(problem, data):
     scores, excluded, k = problem
@@ -50,6 +67,7 @@ def test_percentages_count_every_score_eligible_or_not(problem, data):
         assert shares == pytest.approx([100 * np.mean(~(row > row[item])) for item in picked])
 
 
+@pytest.mark.usefixtures("_way")
 def test_long_rows_are_ranked_by_their_definition():
     rng = np.random.default_rng(0)
     for n, k, values in ((5_000, 10, 1_000_000), (5_000, 100, 40), (3_707, 10, 3), (700, 60, 9), (5_000, 5_000, 9)):

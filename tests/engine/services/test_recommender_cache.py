@@ -92,14 +92,14 @@ def test_bulk_access_ends_what_was_remembered(services: Services) -> None:
     assert not watch.changed()
 
 
-def test_a_quiet_database_is_asked_one_question(services: Services) -> None:
+def test_a_quiet_database_is_asked_one_question_at_most(services: Services) -> None:
     services.recommender.recommend("u2")
     asked: list[str] = []
     with services.database.read() as db:
         db.set_trace_callback(asked.append)
         services.recommender.recommend("u2")
         db.set_trace_callback(None)
-    assert asked == ["PRAGMA data_version"]
+    assert asked in ([], ["PRAGMA data_version"])  # as its journal is
 
 
 def test_items_are_read_once_and_unknown_ones_are_missing(services: Services) -> None:
