@@ -1,5 +1,6 @@
 """What some models can do and others cannot: small protocols, asked with `isinstance`."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -56,6 +57,21 @@ class FoldsIn(Protocol):
             items: (k,), dense indices, oldest first, equally old ones by index: what came last may say most of what
                 comes next.
             ratings: (k,), theirs.
+        """
+        ...
+
+
+@runtime_checkable
+class FoldsInMany(Protocol):
+    """A model that folds many histories in by one compiled loop, where such loops are loaded."""
+
+    def fold_in_many(
+        self, histories: Sequence[tuple[NDArray[np.integer[Any]], NDArray[np.floating[Any]]]]
+    ) -> NDArray[np.float32]:
+        """Return the vectors (n, d) of n users, each as `FoldsIn.fold_in` does it but for the rounding of float32.
+
+        Args:
+            histories: items and ratings of each, as there.
         """
         ...
 

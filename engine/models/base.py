@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.data import IdMap, Interactions, ItemFeatures, Scale
 from engine.errors import EngineError
-from engine.models.abilities import Contributions, Explains, FoldsIn, HasItemVectors, RefitsItems, Vector
+from engine.models.abilities import Contributions, Explains, FoldsIn, FoldsInMany, HasItemVectors, RefitsItems, Vector
 from engine.models.config import Config as BaseConfig
 from engine.models.facts import TrainingFacts
 
@@ -27,6 +27,7 @@ __all__ = [
     "Epoch",
     "Explains",
     "FoldsIn",
+    "FoldsInMany",
     "HasItemVectors",
     "Model",
     "RefitsItems",

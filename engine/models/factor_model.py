@@ -1,5 +1,7 @@
 """What a matrix factorization holds: biases, factors and tastes, their prior variances, and how they are kept."""
 
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +42,23 @@ class FactorModel(LinearModel):
     _stale: float = 0  # epochs since then
 
     # --- use ------------------------------------------------------------------------------------------------------
+
+    def fold_in_many(
+        self, histories: Sequence[tuple[NDArray[np.integer[Any]], NDArray[np.floating[Any]]]]
+    ) -> NDArray[np.float32]:
+        """Return the vectors (n, d) of many users, solved for as in training; one by one before the loops are loaded.
+
+        One loop for all of them holds no lock of the interpreter: other threads do not take turns with it.
+        """
+        if "engine.kernels" not in sys.modules:
+            return np.stack([self.fold_in(items, ratings) for items, ratings in histories])
+        from engine.kernels import Rows
+
+        starts = np.cumsum([0, *(len(items) for items, _ in histories)], dtype=np.int64)
+        others, given = (np.concatenate(column) for column in zip(*histories, strict=True))
+        rows = Rows(starts, others.astype(np.int32), given.astype(np.float32))
+        prior = None if self.implied is None else prior_means(rows, self.implied)
+        return solve_side(rows, self._items_fixed(), self.ridge, 1.0, prior, uncertain=False)[0]
 
     def get_user_embedding(self, user_id: str | int) -> NDArray[np.float32]:
         """Return the factors (n_factors,) of a user by text id, zeros for one that is unknown."""

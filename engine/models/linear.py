@@ -87,11 +87,38 @@ class LinearModel(Model):
         """Return the vector (d,) of a user with this history, all else fixed; zero for an empty one."""
         if not len(items):
             return self.cold_vector()
+        if len(items) < self.design.shape[1]:
+            return self._fold_in_few(items, ratings)
         system, known = self._normal_equations(items)
         right = known.T @ self._residuals(items, ratings)
         if self.implied is not None:
-            right += self.ridge * self.implied[items].sum(axis=0, dtype=np.float64) / len(items) ** 0.5
+            right += self.ridge * self._foretold(items)
         return np.linalg.solve(system, right).astype(np.float32)
+
+    def _fold_in_few(self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]]) -> Vector:
+        """Return the same vector by as many equations as there are ratings, fewer than d.
+
+        With D = diag(ridge + Σ_j s_j), u = D⁻¹ ridge m and t the residuals, by the matrix inversion lemma
+
+            v = u + D⁻¹ Zᵀ (I + Z D⁻¹ Zᵀ)⁻¹ (t - Z u)
+        """
+        known, left = self.design[items].astype(np.float64), self._residuals(items, ratings)  # (k, d), (k,)
+        diagonal = self.ridge + self.uncertainty[items].sum(axis=0, dtype=np.float64)
+        half = known / diagonal
+        system = half @ known.T  # (k, k)
+        system.flat[:: len(system) + 1] += 1.0
+        start: float | NDArray[np.float64] = 0.0
+        if self.implied is not None:
+            start = self.ridge * self._foretold(items) / diagonal
+            left -= known @ start
+        vector: Vector = (start + np.linalg.solve(system, left) @ half).astype(np.float32)
+        return vector
+
+    def _foretold(self, items: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """Return m (d,), what having rated these items makes one expect of a user."""
+        assert self.implied is not None  # noqa: S101
+        expected: NDArray[np.float64] = self.implied[items].sum(axis=0, dtype=np.float64) / len(items) ** 0.5
+        return expected
 
     def contributions(
         self, items: NDArray[np.integer[Any]], ratings: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]]

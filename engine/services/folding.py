@@ -1,7 +1,7 @@
 """Bringing the vectors of users up to date with their ratings: reading in the writer's transaction, sums after it."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data import NO_TIME
-from engine.models.base import FoldsIn
+from engine.models.base import FoldsIn, FoldsInMany
 from engine.services.cache import ByteCache
 from engine.services.items import as_trained
 from engine.services.manager import MLModelManager, Snapshot
@@ -93,6 +93,11 @@ class Folding:
         found = self._histories(snapshot, outcome)
         return partial(self._fold, snapshot, found, outcome.revision)
 
+    def hasten(self) -> None:
+        """Load the compiled loops, for the fold-ins of a stream: it takes as long as thousands of single ones."""
+        if self._snapshot is not None and isinstance(self._snapshot.model, FoldsInMany):
+            import engine.kernels  # noqa: F401
+
     def forget(self) -> None:
         """Drop the histories kept: the transaction that they were read in has failed."""
         self._known.clear()
@@ -121,15 +126,27 @@ class Folding:
                 history = history.after(position, step.rating, step.at)
         return history
 
-    def _fold(self, snapshot: Snapshot, histories: Iterable[History], revision: int) -> list[Kept]:
+    def _fold(self, snapshot: Snapshot, histories: Sequence[History], revision: int) -> list[Kept]:
         vectors = []
-        for one in histories:
+        for one, vector in zip(histories, _together(snapshot, histories), strict=True):
             try:
-                vectors.append(Kept(snapshot.version.id, one.user_id, revision, folded(snapshot, one)))
+                found = folded(snapshot, one) if vector is None else vector
+                vectors.append(Kept(snapshot.version.id, one.user_id, revision, found))
             except Exception:
                 self.failures += 1
                 log.exception("the vector of user %r was not brought up to date", one.user)
         return vectors
+
+
+def _together(snapshot: Snapshot, histories: Sequence[History]) -> Sequence[NDArray[np.float32] | None]:
+    """Return the vectors (d,) of users from one loop; None where one has to be looked at by itself."""
+    if not isinstance(snapshot.model, FoldsInMany):
+        return [None] * len(histories)
+    try:
+        vectors = snapshot.model.fold_in_many([(one.items, one.ratings) for one in histories])
+    except (ArithmeticError, ValueError):  # LinAlgError among them
+        return [None] * len(histories)
+    return [vector if np.isfinite(vector).all() else None for vector in vectors]
 
 
 def histories(database: Database, snapshot: Snapshot, users: Mapping[str, int]) -> list[History]:

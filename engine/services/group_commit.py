@@ -42,6 +42,9 @@ class Folds(Protocol):
         """Read what is needed of the users touched inside the transaction; return the rest, for a thread."""
         ...
 
+    def hasten(self) -> None:
+        """Get ready for a stream of groups, in a thread that may take its time."""
+
     def forget(self) -> None:
         """Drop what is kept of the ratings: the transaction has failed."""
 
@@ -152,6 +155,8 @@ class GroupCommit:
             written += 1
             if written % _STREAM == 0:
                 hastened = hasten(self._database)
+            if written == _STREAM:
+                folding.submit(self._folds.hasten)
         if hastened:
             settle(self._database)
 

@@ -1,6 +1,7 @@
 """What holds for every model in the table, those to come included."""
 
 import json
+import sys
 from dataclasses import asdict, fields, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from safetensors.numpy import load, save
 from engine.data import Interactions, ItemFeatures, Scale
 from engine.errors import SettingRefused, TrainingFailed
 from engine.models import MODELS, model_class
-from engine.models.base import Contributions, Explains, FoldsIn, HasItemVectors, State
+from engine.models.base import Contributions, Explains, FoldsIn, FoldsInMany, HasItemVectors, State
 from engine.resources import thread_limit
 from engine.services.curve import HeldOutCurve
 from engine.splits import Split
@@ -242,6 +243,19 @@ def test_an_empty_history_folds_into_the_cold_vector(make, data):
         pytest.skip("does not fold in")
     nothing = np.zeros(0, np.int64)
     np.testing.assert_array_equal(model.fold_in(nothing, nothing.astype(np.float32)), model.cold_vector())
+
+
+def test_many_histories_fold_in_as_each_does(make, data, monkeypatch):
+    train, _ = data
+    model = trained(make(), train)
+    if not isinstance(model, FoldsInMany):
+        pytest.skip("folds in one by one")
+    some = [(items[:k], given[:k]) for k, (items, given) in ((k, train.history(k % 7)) for k in (0, 1, 5, 500))]
+    together = model.fold_in_many(some)
+    monkeypatch.delitem(sys.modules, "engine.kernels")
+    np.testing.assert_array_equal(model.fold_in_many(some), [model.fold_in(*one) for one in some])
+    np.testing.assert_allclose(together, [model.fold_in(*one) for one in some], atol=1e-5)
+    assert together.dtype == np.float32
 
 
 def test_contributions_sum_to_the_score(make, data):

@@ -97,22 +97,22 @@ def test_sixteen_threads_lose_nothing_and_give_the_vectors_of_one(services, tmp_
     assert everything(services) == alone[1]
     found = vectors_of(services)
     assert found.keys() == alone[0].keys()
-    for user, vector in found.items():
-        np.testing.assert_array_equal(vector, alone[0][user])
+    for user, vector in found.items():  # compiled loops, loaded in the middle of a stream, round otherwise
+        np.testing.assert_allclose(vector, alone[0][user], atol=1e-6)
     assert ratings.revision(services.database) - before < 320  # transactions were shared
 
 
 def test_a_group_is_one_transaction_and_folds_each_user_in_once(services, held, monkeypatch):
     folded = []
     model = type(services.manager.snapshot().model)
-    fold_in = model.fold_in
-    monkeypatch.setattr(model, "fold_in", lambda self, *given: folded.append(len(given[0])) or fold_in(self, *given))
+    fold_in = model.fold_in_many
+    monkeypatch.setattr(model, "fold_in_many", lambda self, users: folded.append(len(users)) or fold_in(self, users))
     requests = [[Entry("u5", f"i{item}", 1.5 + item / 2)] for item in range(6)] + [[Entry("new", "i3", 4)]]
     folded.clear()
     results, revisions = together(services, held, requests)
     assert revisions == 2  # the one that held the lock up, and all the others
     assert len({put.revision for puts in results for put in puts}) == 1
-    assert len(folded) == 2 + 2
+    assert folded == [1, 1, 2]  # the first, the one that held the lock up, and both users of the group together
     assert services.realtime.failures == 0
 
 
@@ -172,7 +172,8 @@ def test_a_vector_that_fails_is_counted_and_logged_and_the_rating_stays(services
         raise ArithmeticError("no such luck")
 
     assert isinstance(snapshot.model, FoldsIn)
-    monkeypatch.setattr(snapshot.model, "fold_in", broken)
+    for name in ("fold_in", "fold_in_many"):
+        monkeypatch.setattr(snapshot.model, name, broken)
     with caplog.at_level(logging.ERROR):
         put = services.realtime.record("u2", "i2", 2.0)
         services.realtime.flush()

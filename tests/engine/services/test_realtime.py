@@ -75,7 +75,8 @@ def test_a_failed_fold_in_is_counted_and_the_rating_stays(trained, monkeypatch):
     def broken(*_args, **_kwargs):
         raise ArithmeticError
 
-    monkeypatch.setattr(type(trained.manager.snapshot().model), "fold_in", broken)
+    for name in ("fold_in", "fold_in_many"):
+        monkeypatch.setattr(type(trained.manager.snapshot().model), name, broken)
     done = trained.realtime.rate("60", item, 4.0)
     assert done.stored is True
     assert trained.realtime.failures > failures
