@@ -108,7 +108,7 @@ class BayesianMFModel(SampledModel):
                 side.set_arrays(_under(f"resume.{name}.", self._resumed))
             self._noise_precision = float(self._resumed["resume.noise_precision"][0])
             if self._latent is not None:
-                self._latent.cuts = self.samples[-1].cuts.copy()
+                self._latent.cuts, self._latent.root = self.samples[-1].cuts.copy(), self.samples[-1].root
         else:
             self.samples, self._noise_precision = [], 1.0
             with _one_thread_each():
@@ -119,7 +119,7 @@ class BayesianMFModel(SampledModel):
         users, items = self._sides
         n_ratings = len(train)
         if self._latent is not None and number > _PLAIN:
-            self._latent.draw(users, items, self._noise_precision, rng, settling=number <= _PLAIN + _SETTLING)
+            self._latent.draw(users, items, rng, settling=number <= _PLAIN + _SETTLING)
         items.draw(users, self._noise_precision, rng)
         users.draw(items, self._noise_precision, rng)
         self._keep(number)
@@ -129,25 +129,26 @@ class BayesianMFModel(SampledModel):
             raise TrainingFailed(
                 f"the loss of epoch {number} is not finite", hint="look for extreme ratings: `data health`"
             )
-        if self._latent is None or not self._latent.fixes_noise:
-            # τ ~ Gamma(1 + n/2, rate ε + Σ (r - r̂)² / 2), and never more than the rounding of ratings allows
-            drawn = min(rng.gamma(1 + n_ratings / 2) / (self._least_noise + squares / 2), 1 / self._least_noise)
-            # latent values are drawn with this noise, so that what is taken off it would be taken off again and again
-            self._noise_precision = drawn if self._latent is not None else _CAUTION * drawn
+        # τ ~ Gamma(1 + n/2, rate ε + Σ (r - r̂)² / 2), and never more than the rounding of ratings allows
+        drawn = min(rng.gamma(1 + n_ratings / 2) / (self._least_noise + squares / 2), 1 / self._least_noise)
+        if self._latent is not None:
+            drawn = self._latent.take_noise(drawn)
+        self._noise_precision = _CAUTION * drawn
         return self.deviation * self._check.loss(self._expected)
 
     def _expected(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the standardized ratings (n,) expected at standardized scores."""
         if self._latent is None:
             return scores
-        return (self._latent.levels(self._noise_precision).expected(scores) - self.mean) / self.deviation
+        return (self._latent.levels().expected(scores) - self.mean) / self.deviation
 
     def _given_scores(self, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the standardized ratings (n,) of the rows checked, or the latent values behind them."""
         if self._latent is None:
             return self._check.ratings
-        levels = self._latent.levels(self._noise_precision)
-        return levels.latent(places_of(self.grades, self.mean + self.deviation * self._check.ratings), predicted)
+        return self._latent.levels().latent(
+            places_of(self.grades, self.mean + self.deviation * self._check.ratings), predicted
+        )
 
     def _shape(self) -> NDArray[np.float64]:
         """Return the quantiles of residuals of left-out ratings in units of their spread."""
@@ -170,11 +171,13 @@ class BayesianMFModel(SampledModel):
             users.level,
             users.prior.precision,
             self._noise_precision,
+            self._noise_precision**0.5,
             np.where(users.active[:, None], users.means[:, :k] - users.level.astype(np.float32), np.float32(0.0)),
             np.where(seen, items.means, items.centre)[:, :k],
         )
         if self._latent is not None:  # users are folded in once it is known which samples are kept
-            newest = replace(newest, cuts=self._latent.cuts, centres=self._latent.centres, rough=True)
+            _values, cuts, centres, root = self._latent.levels()
+            newest = replace(newest, cuts=cuts, centres=centres, root=root, rough=True)
         self.samples = thinned([*self.samples, newest], self.config.samples, self.config.burn_in)
         self.forget()
 
@@ -188,7 +191,8 @@ class BayesianMFModel(SampledModel):
         """Return a forecast of the peak memory of training: the rows, the kept samples while they are put together."""
         k: int = 1 + (self.config.n_factors or _rank(n_ratings))
         kept: int = min(self.config.samples, self.config.epochs)
-        return 60 * n_ratings + k * kept * (24 * n_users + 36 * n_items) + 48 * k * (n_users + n_items)
+        rows = _ROW_BYTES[self.config.likelihood] * n_ratings
+        return rows + k * kept * (24 * n_users + 36 * n_items) + 48 * k * (n_users + n_items)
 
     # --- use ------------------------------------------------------------------------------------------------------
 
@@ -252,6 +256,7 @@ def _one_thread_each() -> Any:
 _RANKS = (15, 31)
 _CAUTION = 0.9  # what a rating counts for: no model is quite true, and one that takes itself for true learns noise
 _LARGE = 300_000
+_ROW_BYTES = {"gaussian": 60, "probit": 81}  # the second has latent values, scores, and an order of the rows by item
 _PLAIN = 5  # iterations of a probit that take ratings for latent values: from nothing, scores and noise part slowly
 _SETTLING = 10  # further iterations whose proposals are all taken: from far off the ratio of a Newton step says nothing
 _SIDES = ("users", "items")

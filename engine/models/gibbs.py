@@ -74,15 +74,17 @@ class Block:
 
     def __init__(self, weights: "csc_array", active: NDArray[np.bool_], k: int, width: int) -> None:
         """Take the features of all rows (n_rows, n_features); rows without ratings get their share but give none."""
-        from scipy.sparse import csc_array
-
-        seen = csc_array(weights.multiply(active[:, None])).sorted_indices()
-        seen.eliminate_zeros()
+        weights.sort_indices()
+        seen = weights
+        if not active[weights.indices].all():
+            seen = weights.multiply(active[:, None]).tocsc()
+            seen.eliminate_zeros()
+            seen.sort_indices()
         self._features = Features(
-            seen.indptr.astype(np.int64), seen.indices.astype(np.int32), seen.data.astype(np.float32)
+            seen.indptr.astype(np.int64), seen.indices.astype(np.int32, copy=False), seen.data.astype(np.float32)
         )
         self._n_rows = len(active)
-        self._unseen = weights.tocsr()[np.flatnonzero(~active)].astype(np.float32)
+        self._unseen = weights[np.flatnonzero(~active)].tocsr().astype(np.float32)
         self._used = np.diff(self._features.starts) > 0
         self.effects = np.zeros((weights.shape[1], width), np.float32)
         self.prior = Prior.start(k)

@@ -18,6 +18,7 @@ _PERIOD = 5  # years
 _START = 0.5  # standard deviation of the first biases and factors, in those of the ratings
 _NOISE_PRECISION = 1.5
 _ROUNDS = 3
+_MOST_BY_INT32 = 2**31  # ratings
 
 
 class Standard(NamedTuple):
@@ -50,7 +51,9 @@ def sides_of(train: Interactions, n_factors: int, implicit: str, side_features: 
 
     standard = Standard.of(train)
     ratings = ((train.ratings - np.float32(standard.mean)) / np.float32(standard.deviation)).astype(np.float32)
-    table = csr_array((ratings, train.item_index, train.indptr), shape=(train.n_users, train.n_items))
+    # starts of 64 bits would make scipy copy all indices into as many
+    starts = train.indptr.astype(np.int32 if len(train) < _MOST_BY_INT32 else np.int64)
+    table = csr_array((ratings, train.item_index, starts), shape=(train.n_users, train.n_items))
     k = 1 + n_factors
     width = padded_width(k)
     sides: list[Side] = []
@@ -62,7 +65,7 @@ def sides_of(train: Interactions, n_factors: int, implicit: str, side_features: 
         blocks = [Block(_implicit(grouped, counts), active, k, width)] if wanted else []
         if side_features and sides and (known := _side_features(train.features)).shape[1]:
             blocks.append(Block(known, active, k, width))
-        rows = Rows(grouped.indptr.astype(np.int64), grouped.indices.astype(np.int32), grouped.data)
+        rows = Rows(grouped.indptr.astype(np.int64), grouped.indices.astype(np.int32, copy=False), grouped.data)
         sides.append(Side(rows, k, blocks, np.zeros((len(counts), width), np.float32), active))
     return sides[0], sides[1]
 
@@ -99,7 +102,7 @@ def _implicit(grouped: "csr_array", counts: NDArray[np.integer[Any]]) -> "csc_ar
     """Return 1/√n_r for each rating of row r by whom, or what, it is of; source: Koren 2008, equation 15."""
     from scipy.sparse import csr_array
 
-    weights = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
+    weights = np.repeat((1 / np.sqrt(np.maximum(counts, 1))).astype(np.float32), counts)
     return csr_array((weights, grouped.indices, grouped.indptr), shape=grouped.shape).tocsc()
 
 

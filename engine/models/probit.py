@@ -42,6 +42,7 @@ class Latent:
         values: float64 (n_levels,), the ratings that occur, ascending.
         cuts: float64 (n_levels - 1,), in standardized ratings.
         centres: float64 (n_levels,), the means of the latent values drawn last.
+        root: one over the standard deviation of latent values around their scores.
     """
 
     def __init__(self, train: Interactions, mean: float, deviation: float) -> None:
@@ -60,33 +61,33 @@ class Latent:
         self._levels, self._counts = levels.astype(np.uint8), counts
         self._by_item = np.argsort(train.item_index, kind="stable")
         middles = (self.values[1:] + self.values[:-1]) / 2
-        self.cuts, self.centres = (middles - mean) / deviation, (self.values - mean) / deviation
+        self.cuts, self.centres, self.root = (middles - mean) / deviation, (self.values - mean) / deviation, 1.0
         shares = np.cumsum(counts)[:-1] / len(train)
         first = int(np.argmin(np.abs(shares - _HELD[0])))
         second = int(np.argmin(np.where(np.arange(len(shares)) == first, np.inf, np.abs(shares - _HELD[1]))))
         self._free = np.setdiff1d(np.arange(len(shares)), [first, second])
 
-    @property
-    def fixes_noise(self) -> bool:
-        """Whether there is but one cut, so that the noise has to be held for a scale."""
-        return len(self.cuts) < 2
+    def take_noise(self, precision: float) -> float:
+        """Take a drawn precision of the noise and return the one that holds: where there is but one cut, it is 1."""
+        if len(self.cuts) > 1:
+            self.root = precision**0.5
+        return self.root**2
 
-    def draw(self, users: Side, items: Side, precision: float, rng: np.random.Generator, *, settling: bool) -> None:
+    def draw(self, users: Side, items: Side, rng: np.random.Generator, *, settling: bool) -> None:
         """Draw the cuts given scores and noise, then the latent values, and put these in the place of the ratings."""
         scores = self._scores(users, items.vectors, users.vectors)
-        root = float(np.sqrt(precision))
         if len(self._free):
-            self.cuts = self._moved(scores, root, rng, settling=settling)
-        graded = Graded(self._levels, scores, self.cuts, root)
+            self.cuts = self._moved(scores, self.root, rng, settling=settling)
+        graded = Graded(self._levels, scores, self.cuts, self.root)
         uniforms, latent = rng.random(len(scores), np.float32), np.empty(len(scores), np.float32)
         in_threads(draw_latent, -(-len(scores) // CHUNK), graded, uniforms, latent)
         self.centres = np.bincount(self._levels, latent, len(self.values)) / self._counts
         users.set_ratings(latent)
         items.set_ratings(latent[self._by_item])
 
-    def levels(self, noise_precision: float) -> Levels:
+    def levels(self) -> Levels:
         """Return the levels as they are now."""
-        return Levels(self.values, self.cuts, self.centres, noise_precision**0.5)
+        return Levels(self.values, self.cuts, self.centres, self.root)
 
     def users_of(self, sample: Sample, users: Side) -> NDArray[np.float32]:
         """Return x - μ (n_users, k) of all users folded into a sample: the same as `fold_in`, for all at once."""
@@ -98,10 +99,10 @@ class Latent:
         for block in users.blocks:
             centre += block.of_seen(np.pad(sample.effects, wider))
         fixed = items, centre, Prior(sample.precision, np.ones(k)), sample.noise_precision
-        root, latent = sample.noise_precision**0.5, sample.centres[self._levels].astype(np.float32)
+        latent = sample.centres[self._levels].astype(np.float32)
         for _ in range(ROUNDS):
             vectors, _drawn = conditional(users.rows._replace(ratings=latent), *fixed)
-            graded = Graded(self._levels, self._scores(users, items, vectors), sample.cuts, root)
+            graded = Graded(self._levels, self._scores(users, items, vectors), sample.cuts, sample.root)
             latent = np.empty_like(latent)
             in_threads(expect_latent, -(-len(latent) // CHUNK), graded, latent)
         vectors, _drawn = conditional(users.rows._replace(ratings=latent), *fixed)

@@ -119,15 +119,23 @@ class SampledModel(LinearModel):
         """Return the variance over the samples of predictions for each item, averaged over some users."""
         known = np.flatnonzero(self.facts.user_counts > 0)
         some = known[:: max(len(known) // _SOME_USERS, 1)]
-        total = np.zeros((2, len(some), len(self.facts.items)))
+        total = np.zeros(len(self.facts.items))
+        for first in range(0, len(some), _AT_ONCE):
+            total += self._variances(some[first : first + _AT_ONCE]).sum(axis=0)
+        doubt: NDArray[np.float32] = (self.deviation**2 / max(len(some), 1) * total).astype(np.float32)
+        return doubt
+
+    def _variances(self, users: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the variance over the samples of standardized predictions for all items, (len(users), n_items)."""
+        first, second = np.zeros((2, len(users), len(self.facts.items)))
         for sample in self.samples:
             assert sample.users is not None  # noqa: S101
-            predicted = sample.users[some, 1:] @ sample.items[:, 1:].T + sample.items[:, 0] + sample.level[0]
-            predicted += sample.users[some, :1] + sample.items[:, 1:] @ sample.level[1:].astype(np.float32)
-            total += predicted, predicted**2
-        first, second = total / len(self.samples)
-        doubt: NDArray[np.float32] = np.mean(second - first**2, axis=0).astype(np.float32)
-        return self.deviation**2 * doubt
+            predicted = sample.users[users, 1:] @ sample.items[:, 1:].T + sample.items[:, 0] + sample.level[0]
+            predicted += sample.users[users, :1] + sample.items[:, 1:] @ sample.level[1:].astype(np.float32)
+            first += predicted
+            second += predicted**2
+        variances: NDArray[np.float64] = second / len(self.samples) - (first / len(self.samples)) ** 2
+        return variances
 
     # --- use ------------------------------------------------------------------------------------------------------
 
@@ -211,7 +219,7 @@ class SampledModel(LinearModel):
             average = (z.T * (counts / max(counts.sum(), 1.0))) @ z
             cov = np.linalg.inv(sample.precision + n_ratings * sample.noise_precision * average)
             picked = z[chosen]
-            variance += 1 / sample.noise_precision + np.einsum("ik,kl,il->i", picked, cov, picked, optimize=True)
+            variance += 1 / sample.root**2 + np.einsum("ik,kl,il->i", picked, cov, picked, optimize=True)
         return np.sqrt(self.deviation**2 / len(self.samples) * variance + self.doubt[chosen]).astype(np.float32)
 
     def interval(
@@ -247,5 +255,6 @@ class SampledModel(LinearModel):
 
 
 _SOME_USERS = 64
+_AT_ONCE = 8  # users whose predictions for the whole catalogue are in memory together
 _ARRAYS = ("offsets", "design", "ridge", "projection", "user_vectors", "doubt", "shape", "curve", "centres")
 _WITHOUT_LEVELS = {"grades": np.zeros(0), "centres": np.zeros(0), "curve": np.zeros((2, 0))}  # of earlier versions

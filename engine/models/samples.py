@@ -44,9 +44,10 @@ class Sample:
         effects: float32 (n_items, k), y: what having rated an item says of a user; (0, k) without such features.
         level: float64 (k,), μ of the users.
         precision: float64 (k, k), Λ of the users.
-        noise_precision: τ.
+        noise_precision: τ, what a rating counts for.
         users: float32 (n_users, k), x - μ.
         expected: float32 (n_items, k), the items' expectation where `items` is the draw.
+        root: one over the standard deviation of ratings, or of the latent values behind them, around their scores.
         cuts, centres: of the levels of a probit, see `Levels`; empty where ratings are on a line.
         rough: whether `users` follow from latent values as drawn, which is to be mended before they are served.
     """
@@ -57,6 +58,7 @@ class Sample:
     level: NDArray[np.float64]
     precision: NDArray[np.float64]
     noise_precision: float
+    root: float
     users: NDArray[np.float32] | None = None
     expected: NDArray[np.float32] | None = None
     cuts: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -65,7 +67,7 @@ class Sample:
 
     def levels(self, values: _Floats) -> Levels:
         """Return the levels of a probit, whose ratings are the values given."""
-        return Levels(values, self.cuts, self.centres, self.noise_precision**0.5)
+        return Levels(values, self.cuts, self.centres, self.root)
 
     def history(
         self, items: NDArray[np.integer[Any]], standard: _Floats, places: NDArray[np.intp] | None = None
@@ -126,7 +128,9 @@ def samples_from(arrays: dict[str, NDArray[Any]]) -> list[Sample]:
     for name in ("users", "expected"):
         if (found := arrays.get(f"resume.samples.{name}")) is not None:
             columns[name] = found
-    scalars: dict[str, Any] = {"number": int, "noise_precision": float}
+    if "samples.root" not in arrays:
+        columns["root"] = columns["noise_precision"] ** 0.5
+    scalars: dict[str, Any] = {"number": int, "noise_precision": float, "root": float}
     samples = []
     for place in range(count):
         values: dict[str, Any] = {
@@ -154,4 +158,4 @@ def principal(
     return root @ kept, (axes / roots) @ kept
 
 
-_KEPT = ("number", "items", "effects", "level", "precision", "noise_precision", "cuts", "centres")
+_KEPT = ("number", "items", "effects", "level", "precision", "noise_precision", "cuts", "centres", "root")

@@ -192,7 +192,7 @@ def test_kept_samples_are_even_and_without_the_first():
     kept = []
     for number in range(1, 201):
         blank = np.zeros((0, 1), np.float32)
-        kept = thinned([*kept, Sample(number, blank, blank, np.zeros(1), np.eye(1), 1.0)], 8, 0.25)
+        kept = thinned([*kept, Sample(number, blank, blank, np.zeros(1), np.eye(1), 1.0, 1.0)], 8, 0.25)
         assert len(kept) == min(8, number - number // 4)
         assert kept[-1].number == number
     gaps = np.diff([sample.number for sample in kept])
