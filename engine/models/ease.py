@@ -73,12 +73,14 @@ class Ease(ItemToItem):
         yield self.solved_epoch(train, valid, self._solved)
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
-        """Return a forecast of the peak memory of training: items or users squared, what is kept, the rows."""
+        """Return a forecast of the peak memory of training: items or users squared, the rows, what is kept."""
         from engine.models.ease_steps import memory_of
         from engine.resources import processors
 
-        matrices = memory_of(n_users, min(n_items, self._most(n_items)), self.config.neighbours, processors())
-        return matrices + 60 * n_ratings + 64 * (n_users + n_items)
+        rated = min(n_items, self._most(n_items))
+        matrix, work = memory_of(n_users, rated, n_items, self.config.neighbours, processors())
+        # rows grouped both ways are gone when the blocks are worked on
+        return matrix + max(56 * n_ratings, 36 * n_ratings + work) + 64 * (n_users + n_items)
 
     def _most(self, n_items: int) -> int:
         """Return how many items have weights at most."""
@@ -109,8 +111,7 @@ class Ease(ItemToItem):
         rated, raters = np.sort(most[train.item_counts[most] > 0]), np.flatnonzero(train.user_counts)
         ratings = self.histories(raters)[:, rated]  # X
         if ease_steps.has_factors(*ratings.shape):
-            factors = np.zeros((train.n_items, len(raters)), np.float32)
-            factors[rated] = ease_steps.user_factors(ratings, penalty)
+            factors = ease_steps.user_factors(ratings, penalty, rated, train.n_items)
             return FactorWeights.of(factors, self.config.diagonal)
         gram = ease_steps.item_gram(ratings)
         threads = resources.threads()

@@ -63,14 +63,16 @@ def largest_weights(columns: Columns, n_items: int, keep: int, threads: int) -> 
     return coo_array((values, (rated, scored)), shape=(n_items, n_items))
 
 
-def user_factors(ratings: "csr_array", penalty: float) -> NDArray[np.float32]:
-    """Return F = L⁻¹X transposed, float32 (n_items, n_users), with XXᵀ + λI = L Lᵀ.
+def user_factors(ratings: "csr_array", penalty: float, numbers: NDArray[np.intp], n_items: int) -> NDArray[np.float32]:
+    """Return F = L⁻¹X transposed, float32 (n_items, n_users), with XXᵀ + λI = L Lᵀ; zero for items not in X.
 
     By the matrix inversion lemma λP = I - FᵀF, so -λP_ij = f_i·f_j and λP_jj = 1 - |f_j|²: exact, and small where X is.
 
     Args:
-        ratings: X, weights (n_users, n_items).
+        ratings: X, weights (n_users, n_rated).
         penalty: λ.
+        numbers: (n_rated,), those of the items of X among all.
+        n_items: how many there are in all.
     """
     from scipy.linalg import cholesky, solve_triangular
 
@@ -78,10 +80,11 @@ def user_factors(ratings: "csr_array", penalty: float) -> NDArray[np.float32]:
     system.flat[:: len(system) + 1] += penalty
     factor = cholesky(system, lower=True, overwrite_a=True, check_finite=False)
     across = ratings.tocsc()
-    found = np.empty(ratings.shape[::-1], np.float32)
-    for first in range(0, len(found), BLOCK):
+    found = np.zeros((n_items, ratings.shape[0]), np.float32)
+    for first in range(0, len(numbers), BLOCK):
         block = across[:, first : first + BLOCK].toarray().astype(np.float64)
-        found[first : first + BLOCK] = solve_triangular(factor, block, lower=True, check_finite=False).T
+        solved = solve_triangular(factor, block, lower=True, check_finite=False)
+        found[numbers[first : first + BLOCK]] = solved.T
     return found
 
 
@@ -226,13 +229,23 @@ def has_factors(n_users: int, n_items: int) -> bool:
     return n_users < n_items and 4 * n_users * n_items <= _FACTORS_UPTO
 
 
-def memory_of(n_users: int, n_items: int, keep: int, threads: int) -> int:
-    """Return the bytes of the matrices: users squared or items squared, the blocks in work, and what is kept."""
-    if has_factors(n_users, n_items):
-        return 24 * n_users**2 + 4 * n_users * n_items + 40 * BLOCK * n_users
-    size = 8 if n_items <= _DOUBLE_UPTO else 4
-    in_work = (threads * 4 * size + 8 * _SAMPLE) * BLOCK * n_items
-    return size * n_items**2 + in_work + 40 * n_items * min(n_items, keep)
+def memory_of(n_users: int, n_rated: int, n_items: int, keep: int, threads: int) -> tuple[int, int]:
+    """Return the bytes of the matrix, users or items squared, and those of the blocks in work and what is kept of them.
+
+    Args:
+        n_users: with ratings.
+        n_rated: items that have weights.
+        n_items: how many there are in all.
+        keep: weights kept for each item, where there are no factors.
+        threads: how many work at once.
+    """
+    if has_factors(n_users, n_rated):
+        return 4 * n_users * n_items, max(20 * n_users**2, 8 * n_users**2 + 40 * BLOCK * n_users)
+    size = 8 if n_rated <= _DOUBLE_UPTO else 4
+    blocks = -(-n_rated // BLOCK)
+    in_work = (min(threads, blocks) * 4 * size + 8 * min(_SAMPLE, blocks)) * BLOCK * n_rated
+    kept = n_rated * min(n_rated, keep)
+    return size * n_rated**2, max(in_work + 12 * kept, 40 * kept)
 
 
 def _mapped(work: Callable[[Work], Done], parts: Iterable[Work], threads: int) -> Iterator[Done]:
