@@ -18,4 +18,14 @@ def protocol_words(protocol: dict[str, Any]) -> str:
         words += f", {drawn:,} users of them drawn"
     if removed := protocol.get("removed_training_rows"):
         words += f", {removed:,} training ratings of these users removed since and taken for unseen"
-    return words + (", then fitted on all" if protocol.get("full") else "")
+    words += ", then fitted on all" if protocol.get("full") else ""
+    if rule := protocol.get("interactions"):
+        words += f"; in training {_RULES.get(rule, rule)}"
+    return words
+
+
+_RULES = {
+    "equal": "every rating counts as an interaction",
+    "rating": "every rating counts as an interaction, higher ones for more",
+    "liked": "ratings from the user's mean on count as interactions",
+}

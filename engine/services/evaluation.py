@@ -95,7 +95,7 @@ class EvaluationService:
         seen, held_out = self._rows(found, model.facts)
         if found.training_data.get("revision") == ratings.revision(self._services.database):
             refuse_overtrained(model.facts.user_counts, seen, held_out, found.name)
-        test, protocol = _sample(held_out, found.protocol)
+        test, protocol = _sample(held_out, found, found.protocol)
         removed = np.maximum(model.facts.user_counts - seen.user_counts, 0)[test.user_counts > 0].sum()
         if removed:  # the lists may hold what these users have seen, and nobody can tell
             protocol["removed_training_rows"] = int(removed)
@@ -128,7 +128,7 @@ class EvaluationService:
         if "from" in found.protocol and not found.protocol.get("full"):
             refuse_future(int(found.protocol["from"]), outside, found.name)
         protocol = {"split": "outside", "test_rows": len(outside), "unknown_rows": unknown}
-        test, protocol = _sample(outside, protocol)
+        test, protocol = _sample(outside, found, protocol)
         known = aligned(data, facts)
         seen = known.rows(~contains(pair_keys(outside), pair_keys(known)))
         calibration = snapshot.calibration
@@ -155,7 +155,7 @@ class EvaluationService:
                 f"{found.name} was trained on {leaked:,} of the {len(parts.test):,} rows that this split holds out",
                 hint=f"its own split: --split {own['split']} --test {own['test']} --seed {own['seed']}; or train anew",
             )
-        rows, protocol = _sample(parts.test, parts.protocol)
+        rows, protocol = _sample(parts.test, found, parts.protocol)
         return Evaluated(found.name, protocol, evaluate(model, seen, rows, metrics=metrics))
 
     def calculate_rmse(self, version: str = "active") -> float:
@@ -208,11 +208,17 @@ class EvaluationService:
         return stored.rows(~contains(pair_keys(held_out), pair_keys(stored))), held_out
 
 
-def _sample(test: Interactions, protocol: dict[str, Any]) -> tuple[Interactions, dict[str, Any]]:
+def _sample(test: Interactions, version: ModelVersion, protocol: dict[str, Any]) -> tuple[Interactions, dict[str, Any]]:
     """Return the rows of as many users as are measured, and the protocol, which says so and how items are ranked."""
     rows = measured(test, int(protocol.get("seed", 0)))
     drawn = {"measured_users": int(np.count_nonzero(rows.user_counts))} if len(rows) < len(test) else {}
-    return rows, protocol | {"candidates": "all unseen items"} | drawn
+    return rows, protocol | {"candidates": "all unseen items"} | drawn | _interactions(version)
+
+
+def _interactions(version: ModelVersion) -> dict[str, Any]:
+    """Return the rule by which ratings entered the training of a model that ranks by who rated what."""
+    rule = version.hyperparameters.get("confidence")
+    return {"interactions": rule} if rule else {}
 
 
 def _of_first_fit(version: ModelVersion) -> dict[str, Any]:
@@ -220,7 +226,7 @@ def _of_first_fit(version: ModelVersion) -> dict[str, Any]:
     figures = {name: {"value": row.value, "low": row.low, "high": row.high} for name, row in version.metrics.items()}
     return {
         "version": version.name,
-        "protocol": version.protocol | {"measured": "on the first fit, without the test rows"},
+        "protocol": version.protocol | {"measured": "on the first fit, without the test rows"} | _interactions(version),
         "users": max(row.users or 0 for row in version.metrics.values()),
         "excluded": None,
         "metrics": figures,

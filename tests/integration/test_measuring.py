@@ -110,6 +110,11 @@ class TestEvaluate:
         everybody = call(db, "stats", "--json").json["users"]
         assert 0 < found["users"] < everybody == found["users"] + found["excluded"]
 
+    def test_how_ratings_entered_a_model_that_ranks_by_who_rated_what(self, db):
+        assert call(db, "evaluate", "v3", "--json").json["protocol"]["interactions"] == "equal"
+        assert "every rating counts as an interaction" in call(db, "evaluate", "v3").err
+        assert "interactions" not in call(db, "evaluate", "v2", "--json").json["protocol"]
+
     def test_one_metric_at_any_cut(self, db):
         refused = call(db, "evaluate", "v2", "--metric", "recall@100000", "--json", expect=2).error["message"]
         whole = f"recall@{refused.rsplit(' ', 1)[-1]}"  # as many places as the catalogue has items
