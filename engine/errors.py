@@ -4,6 +4,7 @@
     ├── SettingRefused    an unknown model, or a hyper-parameter that is unknown or out of its range
     ├── ResumeRefused     a checkpoint that belongs to other ratings
     ├── DataTooSmall      fewer than 100 ratings, or nothing to test on
+    ├── DataUnsuited      what was asked needs something that the data lack, such as times
     ├── LeakRefused       test rows that were trained on, or whose future is known
     ├── UnknownItem       an item that neither the model nor the catalogue has
     ├── TrainingFailed    divergence, non-finite numbers, no memory
@@ -38,6 +39,12 @@ class ResumeRefused(EngineError):
 
 class DataTooSmall(EngineError):
     """There is too little data for what was asked."""
+
+    code = "data_refused"
+
+
+class DataUnsuited(EngineError):
+    """What was asked for needs something that the data lack."""
 
     code = "data_refused"
 

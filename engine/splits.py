@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data import NO_TIME, Interactions
-from engine.errors import DataTooSmall, EngineError, SettingRefused
+from engine.errors import DataTooSmall, DataUnsuited, SettingRefused
 
 Mask = NDArray[np.bool_]
 
@@ -41,7 +41,7 @@ def split(data: Interactions, how: str, *, test: float = 0.2, seed: int = 42) ->
 
     Raises:
         SettingRefused: no such split, or a share outside its range.
-        EngineError: the split needs times and no row has one.
+        DataUnsuited: the split needs times and no row has one.
         DataTooSmall: nothing would be left on one of the sides.
     """
     if how not in SPLITS:
@@ -76,7 +76,7 @@ def split_around(data: Interactions, apart: Mask, how: str, *, test: float, seed
         seed: of the draw.
 
     Raises:
-        SettingRefused, EngineError, DataTooSmall: as in `split`.
+        SettingRefused, DataUnsuited, DataTooSmall: as in `split`.
     """
     if how == "temporal":
         return split(data, how, test=test, seed=seed)
@@ -158,7 +158,7 @@ def _temporal(data: Interactions, test: float, _rng: np.random.Generator) -> Mas
 def _check_times(data: Interactions) -> None:
     """Refuse data in which no row has a time."""
     if not (data.times != NO_TIME).any():
-        raise EngineError(
+        raise DataUnsuited(
             "the ratings have no times, and this split goes by time",
             hint="use --split random or per-user, or import the ratings with a time column (--map time=…)",
         )

@@ -182,14 +182,13 @@ class Recommender:
                 f"{item!r} came after {snapshot.version.name} was trained", hint="train again to include it"
             )
         source = model if isinstance(model, HasItemVectors) else snapshot.content
-        vectors = source.item_vectors()
+        vectors, counts = source.item_vectors(), model.facts.item_counts
         if not vectors[position].any():
             vectors = snapshot.content.item_vectors()
         lengths = np.linalg.norm(vectors, axis=1)
         if not lengths[position]:
-            raise UnknownItem(f"nothing is known of {item!r}: it has neither ratings nor genres", hint="rate it first")
+            raise _unlike(item, snapshot.version.name, rated=bool(counts[position]))
         likeness = vectors @ vectors[position] / np.maximum(lengths * lengths[position], 1e-12)
-        counts = model.facts.item_counts
         known = (counts >= min(LEAST_KNOWN, int(counts[position]))) & (lengths > 0)
         return [
             (model.facts.items.text(int(other)), float(likeness[other]))
@@ -260,3 +259,13 @@ class Recommender:
             [sure] = snapshot.calibration.judged(view.mean, len(view.items), [value], [0], facts.scale)
         lower, upper, likely, lowest, highest = sure
         return Prediction(value, lower, upper, likely, rung, snapshot.version.name, lowest, highest)
+
+
+def _unlike(item: str, version: str, *, rated: bool) -> UnknownItem:
+    """Return the error of asking what is like an item of which nothing is known."""
+    if rated:
+        return UnknownItem(
+            f"{version} found nothing in the ratings of {item!r}, and it has no genres",
+            hint="ask a version of another model (--version …), or import titles with genres",
+        )
+    return UnknownItem(f"nothing is known of {item!r}: it has neither ratings nor genres", hint="rate it first")

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.data import NO_TIME, Interactions
-from engine.errors import DataTooSmall, EngineError, SettingRefused
+from engine.errors import DataTooSmall, DataUnsuited, EngineError, SettingRefused
 from engine.splits import SPLITS, split, split_around, validation
 
 
@@ -151,8 +151,9 @@ class TestTemporal:
 
 @pytest.mark.parametrize("how", ["last", "temporal"])
 def test_without_times_the_error_names_the_way_out(how):
-    with pytest.raises(EngineError, match="no times") as refused:
+    with pytest.raises(DataUnsuited, match="no times") as refused:
         split(ratings([0, 0], [0, 1]), how)
+    assert refused.value.code == "data_refused"
     assert "--split random" in refused.value.hint
 
 

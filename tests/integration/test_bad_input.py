@@ -303,6 +303,14 @@ def test_fewer_than_100_ratings_are_too_few(folder, tmp_path):
     assert call(db, "models", "list", "--json").json == []
 
 
+@pytest.mark.parametrize("how", ["last", "temporal"])
+def test_a_split_by_time_of_ratings_without_times(tmp_path, how):
+    db, file = tmp_path / "timeless.db", tmp_path / "timeless.csv"
+    file.write_text("user,item,rating\n" + "".join(f"{row % 10},{row // 10},3\n" for row in range(100)))
+    call(db, "import", file)
+    check(db, ["train", "popularity", "--split", how], 4, "no times", "--split random")
+
+
 def test_a_run_that_diverges_registers_nothing(trained):
     before = call(trained, "models", "list", "--json").json
     settings = ["--set", "solver=sgd", "--set", "learning_rate=1", "--set", "epochs=30"]
