@@ -14,7 +14,7 @@ from textual.binding import Binding
 from textual.filter import LineFilter, NoColor
 
 from recsys_tui.actions import EVERYWHERE, PLACES
-from recsys_tui.screens import SCREENS, screen_class
+from recsys_tui.screens import SCREENS
 from recsys_tui.screens.around import Around, screen_text
 from recsys_tui.screens.base import Place
 from recsys_tui.stream import Desk, StoreChanged, StoreState, StoreTrouble, Stream, refuse_migration
@@ -57,7 +57,6 @@ class RecsysApp(Around):
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (120, "-wide")]  # noqa: RUF012  Textual's
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-low"), (34, "-high")]  # noqa: RUF012  Textual's
-    MODES: ClassVar[dict[str, Any]] = {name: partial(lambda name: screen_class(name)(), name) for name in SCREENS}
     BINDINGS: ClassVar[list[Any]] = [
         Binding(action.key, action.method, action.label, show=False, id=action.id, priority=action.key == "ctrl+c")
         for action in EVERYWHERE
@@ -66,6 +65,8 @@ class RecsysApp(Around):
     def __init__(self, database: Path, options: Options | None = None, *, kept: UiState | None = None) -> None:
         self._plain = PlainCharacters(enabled=False)
         super().__init__()
+        for name in SCREENS:
+            self.add_mode(name, partial(self.make_place, name))
         self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
         self.options = options or Options()
         self.kept = kept or UiState()
@@ -145,10 +146,17 @@ class RecsysApp(Around):
         wanted = self.options.screen or self.kept.get("app.place", self.places[0])
         self.switch_mode(wanted if wanted in self.places else self.places[0])
         self._stream.start()
-        self.set_timer(_BEGUN_SECONDS, _begun)
+        self.set_timer(_BEGUN_SECONDS, self._begun)
         for notice in (self.options.notice, self.kept.notice):
             if notice:
                 self.toast(notice, severity="warning", seconds=20)
+
+    def _begun(self) -> None:
+        """Make what comes next, and collect garbage, but not among what there is: that would hold up the keys."""
+        if not self.is_headless:
+            self.make_ahead()
+        gc.freeze()
+        gc.enable()
 
     def on_unmount(self) -> None:
         """Keep what was chosen for the next session."""
@@ -260,12 +268,6 @@ class RecsysApp(Around):
             super()._handle_exception(error)
         else:
             self.exit(1, return_code=1)
-
-
-def _begun() -> None:
-    """Collect garbage from now on, but not among the modules and widgets there are, which would hold up the keys."""
-    gc.freeze()
-    gc.enable()
 
 
 def picture(database: Path, options: Options, size: tuple[int, int]) -> tuple[str, str]:

@@ -1,7 +1,11 @@
 """The rules of the look, parsed once: Textual parses all of them anew for every screen that is opened."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from textual.cache import LRUCache
 from textual.css.stylesheet import Stylesheet
+from textual.dom import DOMNode
 
 _SOURCES = (
     512  # the cache of parsed sources of Textual holds 64: with more of them it would hold none that is asked for
@@ -15,6 +19,7 @@ class KeptStylesheet(Stylesheet):
         super().__init__(variables=variables)
         self._parse_cache = LRUCache(_SOURCES)
         self._stale = False
+        self._only: DOMNode | None = None
 
     def set_variables(self, variables: dict[str, str]) -> None:
         """Take the colours of a theme; the same ones change nothing."""
@@ -27,3 +32,16 @@ class KeptStylesheet(Stylesheet):
         if self._stale:
             super().reparse()
             self._stale = False
+
+    @contextmanager
+    def only(self, root: DOMNode) -> Iterator[None]:
+        """Update no other nodes meanwhile: what is added holds for these alone."""
+        self._only = root
+        try:
+            yield
+        finally:
+            self._only = None
+
+    def update(self, root: DOMNode, animate: bool = False) -> None:
+        """Update the styles of a node and of all below it."""
+        super().update(self._only or root, animate=animate)

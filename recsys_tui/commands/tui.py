@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _RESET = "\x1b[?1000;1002;1003;1006;1015;2004;1004;2048l\x1b[<u\x1b[?1049l\x1b[?25h\x1b[0m\x1b(B\x1b]104\x1b\\\r\n"
 """Mouse, bracketed paste, focus and resize reports off, Kitty's keys back, main screen, cursor, colours, charset."""
 
+_ESCAPE_MS = "25"
+"""How long Esc waits for the rest of a sequence, which comes in one piece even over SSH; Textual waits for 100 ms."""
+
 Screen = Literal["train", "models", "users", "rate", "data", "jobs"]
 
 
@@ -153,6 +156,7 @@ def _settings(session: Session) -> tuple[Any, str]:
 def _prepared(options: dict[str, Any]) -> "Options":
     """Set up what Textual reads when it is imported, then import it."""
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    os.environ.setdefault("ESCDELAY", _ESCAPE_MS)
     if not render.Terminal.of(sys.stdout).color and sys.stdout.isatty():
         os.environ["NO_COLOR"] = "1"
     if options.get("slow"):

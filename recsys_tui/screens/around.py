@@ -14,6 +14,7 @@ from recsys_tui.screens import screen_class
 from recsys_tui.screens.base import Place
 from recsys_tui.screens.choose import Choice, Choose
 from recsys_tui.screens.going import Going
+from recsys_tui.screens.help import Help
 from recsys_tui.ui_state import state_file
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Around(Going):
         from recsys_tui.screens.commands import command_choices
 
         choices += command_choices({choice.more.split(" ")[1] for choice in choices})
-        self.push_screen(Choose("commands", choices), self._run_chosen)
+        self.push_screen(self.dialog(Choose, "commands").fill("commands", choices), self._run_chosen)
 
     async def _run_chosen(self, chosen: Any) -> None:
         if isinstance(chosen, str):
@@ -103,12 +104,10 @@ class Around(Going):
         """Show what can be done on this place."""
         if self._dialog_open():
             return
-        from recsys_tui.screens.help import Help
-
         place = self.place()
         about = " ".join(part for part in (place.HELP_TEXT or (type(place).__doc__ or ""), WELCOME) if part)
         groups = [(f"On {place.NAME.title()}", place.ACTIONS), ("Everywhere", EVERYWHERE)]
-        self.push_screen(Help(f"help: {place.NAME.title()}", about, groups, self.keys))
+        self.push_screen(self.dialog(Help, "help").fill(f"help: {place.NAME.title()}", about, groups, self.keys))
 
     # --- runs, on Train and on Jobs -------------------------------------------------------------------------------
 
@@ -176,7 +175,8 @@ class Around(Going):
             self.toast("nothing is selected that could be copied", severity="warning")
             return
         self.push_screen(
-            Choose("copy", offers, filtered=False), lambda text: self.copy_out(text) if text is not None else None
+            Choose().fill("copy", offers, filtered=False),
+            lambda text: self.copy_out(text) if text is not None else None,
         )
 
     def copy_out(self, text: str) -> None:
@@ -246,7 +246,7 @@ class Around(Going):
         if self._dialog_open():
             return
         themes = [Choice(name, name, ">" if name == self.theme else "") for name in sorted(self.available_themes)]
-        self.push_screen(Choose("theme", themes), self._take_theme)
+        self.push_screen(Choose().fill("theme", themes), self._take_theme)
 
     def _take_theme(self, name: str | None) -> None:
         if name:

@@ -217,6 +217,8 @@ class Place(Screen[None]):
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Show what changed while another place was shown."""
         event.refresh_styles = False  # classes and themes that change do so by themselves
+        if not self.is_current:
+            return  # made ahead, and not shown yet
         self.ui.kept.set("app.place", self.NAME)
         self.call_after_refresh(self._catch_up)  # the first time its widgets are still being made
 

@@ -16,6 +16,7 @@ from recsys_tui.screens.modal import Modal
 from recsys_tui.widgets.text import shown
 
 _SHOWN = 200
+_AT_ONCE = 30  # what is below those on the screen follows once they are drawn
 
 
 @dataclass(frozen=True)
@@ -44,23 +45,35 @@ class Choose(Modal[Any]):
         Binding("ctrl+y", "copy_more", "Copy command", priority=True),
     ]
 
-    def __init__(self, title: str, choices: Sequence[Choice], *, filtered: bool = True) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._title, self._choices, self._filtered = title, list(choices), filtered
+        self._title, self._filtered = "", True
+        self._choices: list[Choice] = []
         self._now: list[Choice] = []
+
+    def fill(self, title: str, choices: Sequence[Choice], *, filtered: bool = True) -> "Choose":
+        """Offer these; `filtered` has a line to type in."""
+        self._title, self._choices, self._filtered = title, list(choices), filtered
+        if self.is_mounted:
+            self.on_mount()
+        return self
 
     def compose(self) -> ComposeResult:
         """Yield the line to type in, the list, and what the highlighted line equals."""
-        with Vertical(classes="dialog choose") as box:
-            box.border_title = self._title
-            yield Input(placeholder="type to narrow", id="words", classes="" if self._filtered else "-hidden")
+        with Vertical(classes="dialog choose"):
+            yield Input(placeholder="type to narrow", id="words")
             yield OptionList(id="choices", markup=False, compact=True)
             yield Static(id="more")
 
     def on_mount(self) -> None:
         """Show all of them."""
+        self.query_one(".choose").border_title = shown(self._title)
+        words = self.query_one("#words", Input)
+        words.display = self._filtered
+        with self.prevent(Input.Changed):
+            words.value = ""
         self._show([])
-        self.query_one("#words" if self._filtered else "#choices").focus()
+        self.set_focus(words if self._filtered else self.query_one("#choices"))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the list."""
@@ -72,10 +85,13 @@ class Choose(Modal[Any]):
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Take the one that was clicked or entered."""
-        self.dismiss(self._now[event.option_index].value)
+        if event.option_index < len(self._now):
+            self.dismiss(self._now[event.option_index].value)
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Show what it equals."""
+        if event.option_index >= len(self._now):
+            return  # of a list that is no more
         choice = self._now[event.option_index]
         lines = [shown(choice.sentence)] if choice.sentence else []
         if choice.more:
@@ -112,14 +128,18 @@ class Choose(Modal[Any]):
     def _show(self, words: Sequence[str]) -> None:
         found = [choice for choice in self._choices if choice.matches(words)]
         found.sort(key=lambda choice: not all(word in choice.name.casefold() for word in words))
-        self._now = found[:_SHOWN]
-        options = self.query_one(OptionList)
-        options.clear_options()
-        widest = max((len(choice.mark) for choice in self._now), default=0)
-        options.add_options(
-            Option(Content.assemble((choice.mark.ljust(widest + 1), "$text-muted"), shown(choice.name)))
-            for choice in self._now
-        )
-        options.highlighted = 0 if self._now else None
-        if not self._now:
+        self._now = now = found[:_SHOWN]
+        self.query_one(OptionList).clear_options()
+        self._add(now[:_AT_ONCE])
+        self.query_one(OptionList).highlighted = 0 if now else None
+        if not now:
             self.query_one("#more", Static).update(Content("nothing matches: fewer letters show more"))
+        elif len(now) > _AT_ONCE:
+            self.call_after_refresh(lambda: self._add(now[_AT_ONCE:]) if self._now is now else None)
+
+    def _add(self, choices: Sequence[Choice]) -> None:
+        widest = max((len(choice.mark) for choice in self._now), default=0)
+        self.query_one(OptionList).add_options(
+            Option(Content.assemble((choice.mark.ljust(widest + 1), "$text-muted"), shown(choice.name)))
+            for choice in choices
+        )

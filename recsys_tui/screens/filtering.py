@@ -30,7 +30,8 @@ class Filtering(Place):
             if words is not None:
                 self.narrow(words)
 
-        self.app.push_screen(Prompt("filter", self.ASKED, self.words or self.query_one(RowTable).words), take)
+        words = self.words or self.query_one(RowTable).words
+        self.app.push_screen(self.ui.dialog(Prompt, "prompt").fill("filter", self.ASKED, words), take)
 
     def narrow(self, words: str) -> None:
         """Show only rows with these words; `n` and `N` look for them afterwards too, in all rows."""

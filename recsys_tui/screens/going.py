@@ -1,12 +1,13 @@
 """The six places by their number keys."""
 
-from textual.app import App
+from recsys_tui.screens.typed import Typed
 
 
-class Going(App[int]):
+class Going(Typed):
     """What goes from one place to another."""
 
-    places: list[str]
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Draw a place at once: Textual would wait for so many seconds, in which a key shows nothing."""
 
     def toast(self, message: str, *, severity: str = "information", seconds: float = 5) -> None:
         """Tell what was done, for a few seconds."""

@@ -30,36 +30,37 @@ class Help(Modal[None]):
         Binding("k", "up", "Up"),
     ]
 
-    def __init__(
-        self, title: str, about: str, groups: Sequence[tuple[str, Sequence[Action]]], keys: Mapping[str, str]
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._title, self._about, self._groups, self._keys = title, about, groups, keys
+        self._title, self._page = "", Content()
+
+    def fill(
+        self, title: str, about: str, groups: Sequence[tuple[str, Sequence[Action]]], keys: Mapping[str, str]
+    ) -> "Help":
+        """Explain this: what a place is for, then the actions of each group with their keys."""
+        self._title, before = title, self._page
+        self._page = _page(about, groups, keys)
+        if self.is_mounted:
+            self._begin()
+            if self._page != before:  # the same one is drawn already
+                self.query_one("#page", Static).update(self._page)
+        return self
 
     def compose(self) -> ComposeResult:
-        """Yield what the place is for, then its actions, then those of everywhere."""
+        """Yield the page."""
         with VerticalScroll(classes="dialog help") as box:
-            box.border_title = self._title
             box.border_subtitle = "esc closes"
-            yield Static(self._page())  # one, for each widget has to be laid out before a key is answered
+            yield Static(id="page")  # one, for each widget has to be laid out before a key is answered
 
-    def _page(self) -> Content:
-        lines = [shown(self._about)]
-        for title, actions in self._groups:
-            lines += [Content(), shown(title, "bold"), *self._described(actions)]
-        lines += [Content(), Content("Moving").stylize("bold")]
-        for key, sentence in MOVING:
-            lines.append(Content.assemble((f"{key:>12}  ", "bold $text-accent"), shown(sentence)))
-        return Content("\n").join(lines)
+    def on_mount(self) -> None:
+        """Show what was given before there were widgets."""
+        self._begin()
+        self.query_one("#page", Static).update(self._page)
 
-    def _described(self, actions: Sequence[Action]) -> list[Content]:
-        lines = []
-        for action in actions:
-            key = " ".join(map(spelled, self._keys.get(action.id, action.key).split(",")))
-            lines.append(Content.assemble((f"{key:>12}  ", "bold $text-accent"), shown(action.sentence)))
-            command = " ".join(action.command_line({}).split())
-            lines.append(Content.assemble((" " * 14), shown(command, "$text-muted")))
-        return lines
+    def _begin(self) -> None:
+        box = self.query_one(VerticalScroll)
+        box.border_title = shown(self._title)
+        box.scroll_home(animate=False)
 
     def action_down(self) -> None:
         """Scroll on."""
@@ -68,3 +69,23 @@ class Help(Modal[None]):
     def action_up(self) -> None:
         """Scroll back."""
         self.query_one(VerticalScroll).scroll_up(animate=False)
+
+
+def _page(about: str, groups: Sequence[tuple[str, Sequence[Action]]], keys: Mapping[str, str]) -> Content:
+    lines = [shown(about)]
+    for title, actions in groups:
+        lines += [Content(), shown(title, "bold"), *_described(actions, keys)]
+    lines += [Content(), Content("Moving").stylize("bold")]
+    for key, sentence in MOVING:
+        lines.append(Content.assemble((f"{key:>12}  ", "bold $text-accent"), shown(sentence)))
+    return Content("\n").join(lines)
+
+
+def _described(actions: Sequence[Action], keys: Mapping[str, str]) -> list[Content]:
+    lines = []
+    for action in actions:
+        key = " ".join(map(spelled, keys.get(action.id, action.key).split(",")))
+        lines.append(Content.assemble((f"{key:>12}  ", "bold $text-accent"), shown(action.sentence)))
+        command = " ".join(action.command_line({}).split())
+        lines.append(Content.assemble((" " * 14), shown(command, "$text-muted")))
+    return lines

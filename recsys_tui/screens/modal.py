@@ -2,8 +2,12 @@
 
 from typing import TypeVar
 
+from rich.console import RenderableType
 from textual import events
+from textual.renderables.background_screen import BackgroundScreen
 from textual.screen import ModalScreen
+
+from recsys_tui.widgets.dimmed import Dimmed
 
 Answer = TypeVar("Answer")
 
@@ -13,7 +17,14 @@ class Modal(ModalScreen[Answer]):
 
     HORIZONTAL_BREAKPOINTS = []  # noqa: RUF012  Textual's
     VERTICAL_BREAKPOINTS = []  # noqa: RUF012  Textual's
+    _theme = ""
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
-        """Keep the styles that were given to each widget a moment ago."""
-        event.refresh_styles = False
+        """Keep the styles that each widget has, unless the theme is another than when it was shown last."""
+        event.refresh_styles = self._theme not in {"", self.app.theme}
+        self._theme = self.app.theme
+
+    def render(self) -> RenderableType | Dimmed:  # type: ignore[override]
+        """Draw the place behind the dialog."""
+        behind = super().render()
+        return Dimmed(behind.screen, behind.color) if isinstance(behind, BackgroundScreen) else behind

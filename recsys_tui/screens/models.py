@@ -150,7 +150,8 @@ class Models(VersionPages):
                     self.ask("change", lambda services: self._begin(services, version, text), self._done, self._failed)
 
             question = f"Share of the users that {version.name} serves from now on; b ends it, a promotes it:"
-            self.app.push_screen(Prompt(f"canary {version.name}", question, SHARE), take)
+            prompt = self.ui.dialog(Prompt, "prompt").fill(f"canary {version.name}", question, SHARE)
+            self.app.push_screen(prompt, take)
 
         self.with_version(ask)
 
@@ -233,7 +234,8 @@ class Models(VersionPages):
                         self._failed,
                     )
 
-            self.app.push_screen(Prompt(f"label {version.name}", "A short text of your own:", version.label), take)
+            prompt = self.ui.dialog(Prompt, "prompt")
+            self.app.push_screen(prompt.fill(f"label {version.name}", "A short text of your own:", version.label), take)
 
         self.with_version(ask)
 

@@ -14,17 +14,32 @@ class Prompt(Modal[str | None]):
 
     BINDINGS = [Binding("escape", "cancel", "Back")]  # noqa: RUF012  Textual's
 
-    def __init__(self, title: str, question: str, value: str = "") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._title, self._question, self._value = title, question, value
+        self._asked = ("", "", "")
+
+    def fill(self, title: str, question: str, value: str = "") -> "Prompt":
+        """Ask this, with a value to begin with."""
+        self._asked = title, question, value
+        if self.is_mounted:
+            self.on_mount()
+        return self
 
     def compose(self) -> ComposeResult:
         """Yield the question and the line."""
         with Vertical(classes="dialog") as box:
-            box.border_title = self._title
             box.border_subtitle = "enter takes it, esc leaves"
-            yield Static(shown(self._question), id="question")
-            yield Input(self._value, id="line")
+            yield Static(id="question")
+            yield Input(id="line")
+
+    def on_mount(self) -> None:
+        """Show what is asked."""
+        title, question, value = self._asked
+        self.query_one(".dialog").border_title = shown(title)
+        self.query_one("#question", Static).update(shown(question))
+        line = self.query_one("#line", Input)
+        line.value = value
+        line.select_all()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Answer with the line."""

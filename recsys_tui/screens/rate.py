@@ -100,7 +100,7 @@ class Rate(PersonPlace):
     def on_screen_resume(self, event: events.ScreenResume) -> None:  # noqa: ARG002  Textual's
         """Go on with the person that Users shows; what every place does then follows by itself."""
         user = self.person_before()
-        if user and user != self.user:
+        if self.is_current and user and user != self.user:
             self._take_user(user)
 
     def look(self, kinds: frozenset[str]) -> None:
@@ -232,7 +232,7 @@ class Rate(PersonPlace):
         """Ask for an id, then five questions."""
         from recsys_tui.screens.prompt import Prompt
 
-        self.app.push_screen(Prompt("somebody new", "Their id:"), self._interview)
+        self.app.push_screen(self.ui.dialog(Prompt, "prompt").fill("somebody new", "Their id:"), self._interview)
 
     def _interview(self, user: str | None) -> None:
         from recsys_tui.screens.onboard import Onboarding
