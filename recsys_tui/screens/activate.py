@@ -26,6 +26,7 @@ class Activate(Modal[bool]):
     Where it does not, or nothing could be compared, the version's name must be typed: that is no slip of a finger.
     """
 
+    AUTO_FOCUS = "#no"
     BINDINGS = [  # noqa: RUF012  Textual's
         Binding("escape,n", "refuse", "No"),
         Binding("down,j", "scroll(3)", "Down", show=False),
@@ -58,7 +59,6 @@ class Activate(Modal[bool]):
 
     def on_mount(self) -> None:
         """Ask the gate, in a thread."""
-        self.query_one("#no").focus()
         version, active = self._version, self._active
 
         def work(services: "Services") -> "Decision":

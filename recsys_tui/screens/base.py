@@ -68,6 +68,8 @@ class Place(Screen[None]):
 
     NAME: ClassVar[str] = ""
     ACTIONS: ClassVar[tuple[Action, ...]] = ()
+    AUTO_FOCUS: ClassVar[str | None] = "VirtualTable"
+    """What has the keys at first, before anything else could: a line would take those meant for the list."""
     HELP_TEXT: ClassVar[str] = ""
     """What the place is for and how it is worked with, for `?`."""
 
@@ -157,6 +159,10 @@ class Place(Screen[None]):
         from recsys_tui.screens.confirm import Confirm
 
         self.app.push_screen(Confirm(question, detail, word), lambda yes: then() if yes else None)
+
+    def stand_in(self, selector: str) -> None:
+        """Give a widget the keys, from the next one on."""
+        self.set_focus(self.query_one(selector))
 
     def remember(self, name: str, value: Any) -> None:
         """Keep a choice for the next session."""

@@ -14,6 +14,8 @@ from recsys_tui.widgets.text import shown
 class Confirm(Modal[bool]):
     """Yes or no; where a word must be typed, only the word is yes."""
 
+    AUTO_FOCUS = "#word, #no"
+    """The safe answer."""
     BINDINGS = [  # noqa: RUF012  Textual's
         Binding("escape,n", "answer(False)", "No"),
         Binding("y", "answer(True)", "Yes"),
@@ -35,10 +37,6 @@ class Confirm(Modal[bool]):
             with Horizontal(classes="buttons"):
                 yield Button("Yes", id="yes", variant="warning", disabled=bool(self._word), compact=True)
                 yield Button("No", id="no", compact=True)
-
-    def on_mount(self) -> None:
-        """Stand on the safe answer."""
-        self.query_one("#word" if self._word else "#no").focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Allow Yes once the word is there."""

@@ -107,7 +107,6 @@ class Data(ImportsPlace):
             self.query_one(f"#{name}").border_title = title
         self.query_one("#imports-pane").border_title = "imports"
         self.query_one("#rejected-pane").border_title = "rejected rows"
-        self.query_one("#imports").focus()
         self.set_interval(1.0, self._tick)
 
     def look(self, kinds: frozenset[str]) -> None:

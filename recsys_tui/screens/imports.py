@@ -63,12 +63,12 @@ class ImportsPlace(Place):
     def action_rejected(self) -> None:
         """Go to the rows that the import kept aside."""
         self.add_class("-rejected")
-        self.query_one("#rejected").focus()
+        self.stand_in("#rejected")
 
     def action_leave(self) -> None:
         """Go back to the imports."""
         self.remove_class("-rejected")
-        self.query_one("#imports").focus()
+        self.stand_in("#imports")
 
     def action_new(self) -> None:
         """Ask what to import, and from where."""

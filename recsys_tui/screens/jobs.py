@@ -79,7 +79,6 @@ class Jobs(Filtering):
         """Stand in the list."""
         self.query_one("#job-pane").display = self.remembered("log", default=True)
         self.take_up_words()
-        self.query_one(RowTable).focus()
 
     # --- showing --------------------------------------------------------------------------------------------------
 

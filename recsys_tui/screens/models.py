@@ -53,7 +53,6 @@ class Models(VersionPages):
         table.order = order if order in {field.order for field in COLUMNS} else "version"
         table.reverse = self.remembered("reverse", default=True)
         self.take_up_words()
-        table.focus()
 
     # --- showing --------------------------------------------------------------------------------------------------
 

@@ -199,7 +199,7 @@ class PersonPlace(Place):
     def action_why(self) -> None:
         """Go to the reasons."""
         self.add_class("-why")
-        self.query_one("#parts").focus()
+        self.stand_in("#parts")
 
     def remember_person(self, user: str) -> None:
         """Keep who is shown for the other place, and for the next session on this database."""

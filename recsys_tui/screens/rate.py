@@ -95,7 +95,6 @@ class Rate(PersonPlace):
         """Begin with the person that was shown last."""
         self.query_one("#rating").border_title = "rate"
         self.show_list(None)
-        self.query_one("#found").focus()
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:  # noqa: ARG002  Textual's
         """Go on with the person that Users shows; what every place does then follows by itself."""
@@ -124,7 +123,7 @@ class Rate(PersonPlace):
     def _who(self, event: Input.Submitted) -> None:
         if event.value.strip():
             self._take_user(event.value.strip())
-            self.query_one("#found").focus()
+            self.stand_in("#found")
 
     @on(Input.Changed, "#find")
     def _typed(self) -> None:
@@ -132,7 +131,7 @@ class Rate(PersonPlace):
 
     @on(Input.Submitted, "#find")
     def _to_found(self) -> None:
-        self.query_one("#found").focus()
+        self.stand_in("#found")
 
     def _read_items(self) -> None:
         user, text = self.user, self.query_one("#find", Input).value.strip()
@@ -159,7 +158,7 @@ class Rate(PersonPlace):
         elif not self.user:
             self.action_person()
         elif table.current is not None:
-            table.focus()
+            self.set_focus(table)
             table.rating = True
         self._hint()
 
@@ -243,11 +242,11 @@ class Rate(PersonPlace):
 
     def action_find(self) -> None:
         """Type a part of a title."""
-        self.query_one("#find").focus()
+        self.stand_in("#find")
 
     def action_person(self) -> None:
         """Type the id of somebody else."""
-        self.query_one("#who").focus()
+        self.stand_in("#who")
 
     def action_leave(self) -> None:
         """Go back to the list as it is, then to the items."""
@@ -255,4 +254,4 @@ class Rate(PersonPlace):
             self.suppose(frozenset())
             return
         self.remove_class("-why")
-        self.query_one("#found").focus()
+        self.stand_in("#found")

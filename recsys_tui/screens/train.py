@@ -81,7 +81,6 @@ class Train(Filtering):
         titled(self.query_one("#log-pane"), "log")
         curves.show([], EMPTY)
         self._titles()
-        self.query_one("#runs").focus()
 
     # --- showing --------------------------------------------------------------------------------------------------
 

@@ -104,7 +104,6 @@ class Users(PersonPlace):
         """Begin with everybody."""
         self.query_one("#people").border_title = "users"
         self.show_list(None)
-        self.query_one("#users").focus()
 
     def look(self, kinds: frozenset[str]) -> None:
         """Read the people again where ratings changed, and the list where it may be another."""
@@ -172,7 +171,7 @@ class Users(PersonPlace):
 
     @on(Input.Submitted, "#find")
     def _to_found(self) -> None:
-        self.query_one("#users").focus()
+        self.stand_in("#users")
 
     @on(VirtualTable.OrderAsked, "#users")
     def _header(self, message: VirtualTable.OrderAsked) -> None:
@@ -198,7 +197,7 @@ class Users(PersonPlace):
     def action_find(self) -> None:
         """Type a part of an id."""
         self.add_class("-finding")
-        self.query_one("#find").focus()
+        self.stand_in("#find")
 
     @on(VirtualTable.Highlighted, "#users")
     def _at_person(self, message: VirtualTable.Highlighted) -> None:
@@ -228,7 +227,7 @@ class Users(PersonPlace):
         places = ["users", "items", "parts"]
         at = self.focused.id if self.focused is not None else None
         if at in places[:2]:
-            self.query_one(f"#{places[places.index(at) + 1]}").focus()
+            self.stand_in(f"#{places[places.index(at) + 1]}")
 
     def action_zoom(self) -> None:
         """Show the pane alone that has the focus, or all of them."""
@@ -240,13 +239,13 @@ class Users(PersonPlace):
         if at == "parts" and self.without:
             self.suppose(frozenset())
         elif at == "parts":
-            self.query_one("#items").focus()
+            self.stand_in("#items")
         elif at == "items":
-            self.query_one("#users").focus()
+            self.stand_in("#users")
         elif self.has_class("-finding"):
             self.remove_class("-finding")
             self.query_one("#find", Input).value = ""
-            self.query_one("#users").focus()
+            self.stand_in("#users")
 
     @on(events.DescendantFocus)
     def _focused(self, event: events.DescendantFocus) -> None:
