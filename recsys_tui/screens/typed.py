@@ -38,11 +38,13 @@ class Typed(Ahead):
             await super().on_event(event)
 
     def _bound_first(self, key: str) -> bool:
-        """Tell whether a key is for nothing but its binding: on a place outside a line or a rating cell; Esc."""
+        """Tell whether a key is for nothing but its binding: on a place outside a line or a rating cell; Esc, Tab."""
         focused = self.focused
         if getattr(focused, "rating", False) or self.screen.maximized is not None or not self.app_focus:
             return False
-        return key == "escape" or (isinstance(self.screen, Place) and not isinstance(focused, Input))
+        return key in {"escape", "tab", "shift+tab"} or (
+            isinstance(self.screen, Place) and not isinstance(focused, Input)
+        )
 
     def _keep(self, event: events.Key) -> None:
         """Give a key again once its screen is there."""

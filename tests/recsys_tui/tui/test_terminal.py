@@ -314,3 +314,21 @@ def test_starting_imports_nothing_heavy(films):
         [sys.executable, "-c", code], env=environment(films), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("keys", ["q", "4q", "3q", "/\x1bq", "?\x1bq", ":\x1bq", "2\x1b1q"])
+def test_keys_typed_faster_than_anything_is_made_act_in_their_order(terminal, films, keys):
+    """All in one piece, as soon as the place stands there; none may go into a line, to a list or nowhere."""
+    one = terminal(films, "tui", "--screen", "users")
+    one.wait_for("1 Train")
+    one.press(keys)
+    assert one.end() == 0
+
+
+def test_what_is_typed_right_after_slash_is_what_is_looked_for(terminal, films):
+    one = terminal(films, "tui", "--screen", "models")
+    one.wait_for("1 Train")
+    one.press("/pop\r")
+    one.wait_for("versions 1 of 3")
+    one.press("2\x1b/mf\r")
+    one.wait_for("versions 2 of 3")
