@@ -40,7 +40,11 @@ class Watch:
         if before is not None and self._as_it_was(before):
             return False
         seen = self._local.seen = self._look()
-        return seen.inside or seen != before
+        if before is None or seen.inside or before.inside:
+            return True
+        if seen.header is not None and before.header is not None:  # says it whatever has become of the connection
+            return seen.header != before.header
+        return seen != before
 
     def _as_it_was(self, before: _Seen) -> bool:
         """Return whether nobody has committed, and this thread has left its connection as it was; without SQLite."""

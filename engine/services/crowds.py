@@ -67,9 +67,8 @@ class Crowds:
                 marks[agree[other]] = mark
             marks[user_id] = 0
             users, given = raters[item]
-            among = marks[users] == mark
-            n_raters = int(np.count_nonzero(among))
-            counted[item] = Agreement(n_raters, float(given @ among) / n_raters if n_raters else None)
+            theirs = given[marks[users] == mark]
+            counted[item] = Agreement(len(theirs), float(np.add.reduce(theirs)) / len(theirs) if len(theirs) else None)
         return counted
 
     def _of(self, items: set[int]) -> dict[int, evidence.Raters]:

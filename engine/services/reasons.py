@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.models.base import Contributions, Explains, FoldsIn
 from engine.models.removal import MOST, contributions_by_removal, cosines
+from engine.services.cache import ByteCache
 from engine.services.crowds import Agreement, Crowds
 from engine.services.ladder import View
 from store import catalog, evidence
@@ -24,6 +25,8 @@ LEAST_CROWD = 5
 _MOVIES = 3  # similar rated items in a reason
 _LEFT_OUT = 3  # ratings for each item of a list, by models that only say what a score is without them
 _GENRES = 200_000  # items whose genres are remembered; about 300 bytes each
+_HISTORY_BYTES = 32 << 20  # of the histories of users whose lists are explained
+_HISTORY_SIZE, _RATING_SIZE = 1_024, 160  # bytes
 _ALIKE = 1e-9  # a mean of equal ratings may come out above them
 
 
@@ -51,6 +54,7 @@ class Reasons:
         self._crowds = Crowds(services.database, services.memory)
         self._genres: dict[int, frozenset[int]] = {}
         self._moment: Moment | None = None
+        self._histories: ByteCache[str, tuple[Moment, int, _History]] = ByteCache(_HISTORY_BYTES)
 
     def of(
         self, view: View, targets: Sequence[Target], parts: Sequence[Contributions | None]
@@ -139,13 +143,21 @@ class Reasons:
         }
 
     def _history(self, user: str) -> _History | None:
-        """Return what the database has of a user, or None where it knows none."""
+        """Return what the database has of a user, or None where it knows none; kept until that changes."""
+        moment = self._services.memory.latest
+        seen, revision, history = self._histories.get(user) or (None, None, None)
+        if history is not None and seen is moment:
+            return history
         key = catalog.user_key(self._database, user)
         if key is None:
             return None
-        given = evidence.given_by(self._database, key[0])
-        least = sum(given.values()) / max(len(given), 1) - _ALIKE
-        return _History(key[0], given, [item for item, rating in given.items() if rating >= least])
+        if history is None or (history.user_id, revision) != key:
+            given = evidence.given_by(self._database, key[0])
+            least = sum(given.values()) / max(len(given), 1) - _ALIKE
+            history = _History(key[0], given, [item for item, rating in given.items() if rating >= least])
+        size = _HISTORY_SIZE + _RATING_SIZE * len(history.given)
+        self._histories.put(user, (moment, key[1], history), size)
+        return history
 
     def _genre_shares(self, history: _History, items: Sequence[int]) -> list[float | None]:
         """Return for each item the share of liked items, other than itself, that have one of its genres."""
@@ -175,13 +187,21 @@ def contributions(view: View, positions: NDArray[np.integer[Any]]) -> list[Contr
     Removal folds a history in once for each rating that is left out. In a list those are the few most alike to each of
     its items, which are much the same for all of them; a single item is explained by many more.
     """
-    if isinstance(view.model, Explains):
+    model: Any = view.model
+    kind: Any = type(model)
+    if _able(kind, Explains):
         with _libraries().limit(limits=1, user_api="blas"):  # matrices this small gain nothing by a second thread
-            return list(view.model.contributions(view.items, view.ratings, positions))
-    if isinstance(view.model, FoldsIn):
+            return list(model.contributions(view.items, view.ratings, positions))
+    if _able(kind, FoldsIn):
         most = MOST if len(positions) == 1 else _LEFT_OUT
-        return list(contributions_by_removal(view.model, view.items, view.ratings, positions, most))
+        return list(contributions_by_removal(model, view.items, view.ratings, positions, most))
     return [None] * len(positions)
+
+
+@cache
+def _able(kind: Any, ability: Any) -> bool:
+    """Tell whether models of a kind have an ability; asking a protocol takes as long as some of the arithmetic."""
+    return issubclass(kind, ability)
 
 
 @cache
