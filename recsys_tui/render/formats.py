@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import NoneType
 from typing import Any, TextIO
 
 from recsys_tui.render.safe import safe
@@ -9,6 +10,7 @@ from recsys_tui.render.terminal import Terminal
 from recsys_tui.render.values import Column, cell, guard, record, to_json
 
 FORMATS = ("table", "json", "ndjson", "csv", "tsv")
+_NUMBERS = (int, float, bool, NoneType)
 
 
 def emit(
@@ -79,7 +81,10 @@ def _write_separated(
 ) -> int:
     import csv
 
-    def prepared(text: str) -> str:
+    def prepared(value: Any) -> str:
+        text = cell(value)
+        if type(value) in _NUMBERS:  # which no spreadsheet runs and no terminal obeys
+            return text
         guarded = text if raw else guard(text)
         return guarded if true_data else safe(guarded)
 
@@ -89,8 +94,9 @@ def _write_separated(
 
     # the writer quotes a cell with a CR only where its own line end has one
     writer = csv.writer(Lines(), delimiter="\t" if tabs else ",", lineterminator="\r\n")
-    writer.writerow([prepared(column.key) for column in columns])
+    keys = [column.key for column in columns]
+    writer.writerow(map(prepared, keys))
     n = 0
     for n, row in enumerate(records, 1):  # noqa: B007  the count is the result
-        writer.writerow([prepared(cell(row.get(column.key))) for column in columns])
+        writer.writerow([prepared(row.get(key)) for key in keys])
     return n

@@ -89,6 +89,8 @@ def guard(text: str) -> str:
 
 def cell(value: Any) -> str:
     """Return a value as one cell of CSV or TSV: empty where there is none, lists joined by `|`, full precision."""
+    if type(value) is str:  # most of what is written
+        return value
     value = plain(value)
     if value is None:
         return ""
