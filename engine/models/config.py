@@ -42,8 +42,13 @@ def allowed(meta: Any) -> str:
         return "one of " + ", ".join(meta["choices"])
     low, high = meta["low"], meta["high"]
     if low is not None and high is not None:
-        return f"from {low:g} to {high:g}"
+        return f"from {_in_full(low)} to {_in_full(high)}"
     return f"at least {low:g}" if low is not None else f"at most {high:g}" if high is not None else "any number"
+
+
+def _in_full(number: float) -> str:
+    """Return a bound as one would type it: 1048576, 0.5, 1e-06."""
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def _checked(declared: Any, value: Any) -> Any:
@@ -59,9 +64,9 @@ def _checked(declared: Any, value: Any) -> Any:
     if outside:
         kind = _KINDS.get(type(declared.default), "")
         wanted = ", ".join(part for part in (kind, allowed(meta) if kind != "true or false" else "") if part)
-        raise SettingRefused(
-            f"{name} = {value} is refused", hint=f"{name} must be {wanted}; default {declared.default}"
-        )
+        default = declared.default
+        usual = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        raise SettingRefused(f"{name} = {value} is refused", hint=f"{name} must be {wanted}; default {usual}")
     return converted
 
 

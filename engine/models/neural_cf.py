@@ -22,6 +22,7 @@ from engine.errors import SettingRefused, TrainingFailed
 from engine.models.base import Epoch, TrainingFacts
 from engine.models.config import Config, setting
 from engine.models.neural_serving import HEADS, LEAST_SPREAD, ServedNeural
+from engine.models.neural_sizes import Form, training_bytes
 from engine.splits import validation
 
 if TYPE_CHECKING:
@@ -162,14 +163,14 @@ class NeuralCF(ServedNeural):
         return super().parameters()
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
-        """Return a forecast of the peak memory of training: rows, tables with two moments and copies, a batch."""
+        """Return a forecast of the peak memory of training: torch, rows, tables with moments and copies, a step."""
         config = self.config
         variants = {"ratings": config.variant, "ranking": config.ranking_variant}
-        halves: int = sum(2 if variants[name] == "neumf" else 1 for name in self._names())
-        tables: int = (n_users + n_items) * (1 + halves * config.embedding_dim)
-        pairs: int = (config.batch_size or 16_384) * (1 + config.negatives // 64)
-        batch: int = pairs * (2 * config.embedding_dim + 4 * sum(config.hidden_layers))
-        return _TORCH + 90 * n_ratings + 4 * 8 * tables + 4 * 6 * batch
+        forms = [
+            Form(name == "ranking", variants[name], config.embedding_dim, tuple(config.hidden_layers))
+            for name in self._names()
+        ]
+        return training_bytes(forms, n_users, n_items, n_ratings, batch=config.batch_size, negatives=config.negatives)
 
     def _parted(
         self, train: Interactions, valid: Interactions | None, seed: int
@@ -214,4 +215,3 @@ def _check(config: Any) -> None:
 
 _HELD_OUT, _MOST_HELD_OUT = 0.05, 20_000  # share of the training rows that early stopping looks at, and how many
 _MEASURED = 20_000  # training rows on which the error is measured after an epoch
-_TORCH = 400 * 2**20  # bytes that torch itself takes

@@ -20,15 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  its usual name
 
 from engine.data import Interactions
-
-GROUP = 64
-"""Rows of a user that share their negatives."""
+from engine.models.neural_sizes import GROUP, WHOLE
 
 HALVES = ("gmf", "mlp")
 """Of neumf: the product and the perceptron."""
 
 _AGAINST = 4.0  # negatives to a rated item, by their weight in the binary cross-entropy, as in the paper
-_WHOLE = 16  # a catalogue of up to so many times the items of a row is multiplied whole
 _START = 0.01  # deviation of embeddings before training, as in the paper
 
 
@@ -110,7 +107,7 @@ class Network(nn.Module):
         A catalogue that is not much larger than a row of items is multiplied whole, and numbers are looked up in place
         of vectors: a matrix product does many times the work in less time than memory takes to move the vectors.
         """
-        if not self.sparse[1] and self.shape.n_items <= _WHOLE * items.shape[1]:
+        if not self.sparse[1] and self.shape.n_items <= WHOLE * items.shape[1]:
             everything = self.item_gmf + self.features @ self.feature_gmf
             own = everything.square().sum(1, keepdim=True)
             return (p @ everything.T).gather(1, items.long()), F.embedding(items, own).sum()

@@ -21,14 +21,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  its usual name
 
 from engine.errors import TrainingFailed
-from engine.models.neural_torch import GROUP, HALVES, Network, Rows, Shape, ranking_loss
+from engine.models.neural_sizes import GROUP, batch_of
+from engine.models.neural_torch import HALVES, Network, Rows, Shape, ranking_loss
 
 _LONGEST = 5.0  # of the gradient of all parameters together; a longer one is cut to this
 _WARM = 100  # steps in which the learning rate rises to what was asked for
 _LAST_RATE = 0.02  # share of it that is left in the end, after half a cosine
 _SPARSE_FROM = 8  # a table with so many times the rows of a batch gets gradients of the touched rows alone
-_A_ROOT, _LARGEST = 4.0, 16_384  # a batch that is not wished for is so many times the root of the number of ratings
-_LEAST_STEPS = 24  # of an epoch then
 _MOMENTS = (0.9, 0.99)
 _CHECKED = 256  # rows a batch where nothing is learned
 
@@ -54,8 +53,7 @@ class Head:
         """Make the network; equal seeds make equal ones."""
         self.options, self.rows, self._seed = options, rows, seed
         n = len(rows.users)
-        wished = options.batch_size or min(round(_A_ROOT * n**0.5), _LARGEST, -(-n // _LEAST_STEPS))
-        self.batch = max(1, min(wished, n))
+        self.batch = batch_of(options.batch_size, n)
         self._unit = GROUP if rows.negatives else 1
         pairs = max(1, self.batch // self._unit) * (self._unit + (options.negatives if rows.negatives else 0))
         sparse = (shape.n_users > _SPARSE_FROM * self.batch, shape.n_items > _SPARSE_FROM * pairs)

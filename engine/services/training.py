@@ -140,6 +140,7 @@ class TrainingService:
             check_same_rows(registry, registry.resolve(request.like), parts)
         if isinstance(model, Ensemble):
             stacking.prepare(self._services, model, request, parts)
+            self._check_memory(model, request)  # again: now it knows its members
         with resources.thread_limit(request.threads):
             curve = HeldOutCurve(parts) if job is not None else None  # a run without a job has nobody who watches
             again = request.full and len(parts.test) > 0

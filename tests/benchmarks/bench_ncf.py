@@ -19,7 +19,7 @@ import numpy as np
 
 from engine.data import Interactions, Scale
 from engine.models.neural_cf import NeuralCF
-from engine.models.neural_torch import GROUP
+from engine.models.neural_sizes import GROUP
 from engine.ranking import top_k_all
 from tests.benchmarks import rivals
 from tests.benchmarks.bench_ials import SIZES, chosen
