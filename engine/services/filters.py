@@ -47,7 +47,7 @@ def why_short(view: View, filters: Filters, found: int, wanted: int) -> list[str
         return []
     total = len(view.model.facts.items)
     left, parts = np.ones(total, bool), [f"{total:,} items in the model"]
-    culprit = "" if total else "the model, which has no items"
+    culprit = "" if total else "the model has no items"
     steps = list(_each(view.model.facts.features, filters))
     if not filters.include_seen and len(view.items):
         unseen = np.ones(total, bool)
@@ -57,11 +57,12 @@ def why_short(view: View, filters: Filters, found: int, wanted: int) -> list[str
         left &= passes
         parts.append(f"{name} leaves {np.count_nonzero(left):,}")
         if not culprit and not left.any():
-            culprit = f"{name}: no item passes it" if not passes.any() else f"{name}, after those before it"
-    if culprit.startswith(_SEEN):
+            culprit = f"{name} takes out all that is left before it" if passes.any() else f"no item passes {name}"
+            culprit = _SEEN if name == _SEEN else culprit
+    if culprit == _SEEN:
         return ["no item is eligible: everything is rated already; --include-seen lists it again"]
     if culprit:
-        return [f"no item is eligible: nothing is left by {culprit} ({'; '.join(parts)})"]
+        return [f"no item is eligible: {culprit} ({'; '.join(parts)})"]
     return [f"only {found} of {wanted} items are eligible: " + "; ".join(parts)]
 
 

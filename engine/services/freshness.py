@@ -137,16 +137,15 @@ def measure_gap(services: "Services", *, seed: int = 42) -> Gap:
 
 def _advice(share: float, gap: Gap | None) -> tuple[bool, str]:
     """Tell whether training again is worth it, and by what."""
-    if gap is not None and gap.low > 0:
-        return True, f"measured: NDCG@{_K} {gap.folded:.4f} as it is, {gap.retrained:.4f} after training again"
-    if share >= SHARE and gap is not None:
-        return False, f"{share:.0%} of the users are folded in, but no loss was found when it was measured"
+    folded = f"{share:.0%} of the users are folded in"
+    if gap is not None:
+        figures = f"NDCG@{_K} {gap.folded:.4f} as it is, {gap.retrained:.4f} after training again"
+        if gap.low > 0:
+            return True, f"measured: {figures}"
+        return False, f"{folded}; that costs nothing that could be measured: {figures}"
     if share >= SHARE:
-        return (
-            True,
-            f"{share:.0%} of the users are folded in; `recsys-tui stats --retrain-gap` tells what it costs",
-        )
-    return False, f"{share:.0%} of the users are folded in"
+        return True, f"{folded}; `recsys-tui stats --retrain-gap` tells what it costs"
+    return False, folded
 
 
 def _held_out(services: "Services", data: Interactions, version: "ModelVersion") -> dict[int, int]:
