@@ -45,6 +45,20 @@ def test_candidates_that_take_what_they_are_given_and_their_ensemble_end_in_time
     assert clock.now - 100 <= 120
 
 
+def test_what_the_first_candidate_loads_for_all_keeps_none_out():
+    clock = Clock()
+    plan = Plan(25.0, 1, clock)
+    clock.now += 8.0
+    plan.add(Spent(version(0), 0.1, 7.9), 0.0)
+    for place in range(1, 6):
+        seconds, why = plan.share(6 - place, 0.1)
+        assert not why
+        clock.now += seconds + 0.5
+        plan.add(Spent(version(place), seconds, 0.5), 0.1)
+    assert len(plan.members([])) == 6
+    assert plan.left() > 0
+
+
 def test_what_would_not_end_in_time_is_left_out_with_the_figures():
     plan = Plan(60.0, 1, Clock())
     seconds, why = plan.share(1, 500.0)
