@@ -25,6 +25,13 @@ ROOT = Path(__file__).parents[2]
 USERS, RATINGS = 1_000_000, 25_000_095
 QUICK_EPOCHS = ["train", "mf", "--set", "epochs=5000", "--set", "n_factors=64", "--detach"]
 BUSY = ["train", "ncf", "--set", "epochs=2000", "--set", "early_stopping=false", "--detach"]
+OPENED = (
+    ("the help opens", "?", "help: Train", "\x1b"),
+    ("the palette opens", ":", "type to narrow", "\x1b"),
+    ("the filter opens", "/", "enter takes it", "\x1b"),
+    ("another place opens", "6", "asked for", "1"),
+)
+"""What is measured, its key, what stands there then, and the key that goes back."""
 BARE = """
 from textual.app import App
 from textual.widgets import Static
@@ -106,15 +113,13 @@ def _live(db: Path, presses: int, seconds: float) -> dict[str, Figure]:
     """Measure while a training runs: bytes where epochs are short, keys where both processors are busy."""
     command(db, *QUICK_EPOCHS)
     try:
-        live, _ = _watched(db, seconds, 0)
-        thin, _ = _watched(db, seconds, 0, "--slow")
+        live, thin = _flow(db, seconds), _flow(db, seconds, "--slow")
     finally:
         command(db, "jobs", "cancel", "2")
     _ended(db, 2)
     command(db, *BUSY)
     try:
-        _, paints = _watched(db, 0.0, presses)
-        moves = _moves(db, presses)
+        paints = _opened(db, presses) | {"the cursor moves": _moves(db, presses)}
     finally:
         command(db, "jobs", "cancel", "3")
     _ended(db, 3)
@@ -122,7 +127,7 @@ def _live(db: Path, presses: int, seconds: float) -> dict[str, Figure]:
         "tui: bytes a second while curves are drawn": Figure(live, unit="B/s", goal=15_000),
         "tui: bytes a second with --slow": Figure(thin, unit="B/s", goal=2_000),
     }
-    for name, taken in (("the help opens", paints), ("the cursor moves", moves)):
+    for name, taken in paints.items():
         late = f"p99 {taken[int(0.99 * (len(taken) - 1))] * 1000:.0f} ms of {len(taken)}"
         figures[f"tui: key to paint while ncf trains, {name}"] = Figure(statistics.median(taken), goal=0.05, note=late)
     return figures
@@ -134,17 +139,32 @@ def _ended(db: Path, job: int) -> None:
         time.sleep(0.5)
 
 
-def _watched(db: Path, seconds: float, presses: int, *options: str) -> tuple[float, list[float]]:
-    """Return the bytes a second of Train while it follows a run, and how long its help took to open, sorted."""
+def _flow(db: Path, seconds: float, *options: str) -> float:
+    """Return the bytes a second of Train while it follows a run."""
     terminal = Terminal(db, "tui", "--screen", "train", *options)
     terminal.wait_for("epoch ")
     terminal.read(2.0)  # the first picture is no part of what flows
     sent = len(terminal.raw)
     terminal.read(seconds)
-    flow = (len(terminal.raw) - sent) / seconds if seconds else 0.0
-    paints = sorted(_help(terminal) for _ in range(presses))
+    flow = (len(terminal.raw) - sent) / seconds
     terminal.close()
-    return flow, paints
+    return flow
+
+
+def _opened(db: Path, presses: int) -> dict[str, list[float]]:
+    """Return how long dialogs and another place took to stand there after their key, sorted."""
+    terminal = Terminal(db, "tui", "--screen", "train")
+    terminal.wait_for("epoch ")
+    terminal.read(7.0)  # until what is made ahead is made
+    taken: dict[str, list[float]] = {name: [] for name, *_ in OPENED}
+    for _ in range(presses):
+        for name, key, shown, back in OPENED:
+            terminal.read(0.2)
+            taken[name].append(_seconds(terminal, key, lambda shown=shown: shown in terminal.text))
+            terminal.press(back)
+            terminal.wait_gone(shown)
+    terminal.close()
+    return {name: sorted(each) for name, each in taken.items()}
 
 
 def _moves(db: Path, presses: int) -> list[float]:
@@ -163,15 +183,6 @@ def _moves(db: Path, presses: int) -> list[float]:
 
 def _cursor(terminal: Terminal) -> str:
     return next((line for line in terminal.lines if line.startswith("│ >")), "")
-
-
-def _help(terminal: Terminal) -> float:
-    """Open and close the help; return how long it took to stand there."""
-    terminal.read(0.2)
-    taken = _seconds(terminal, "?", lambda: "help: Train" in terminal.text)
-    terminal.press("\x1b")
-    terminal.wait_gone("help: Train")
-    return taken
 
 
 def _seconds(terminal: Terminal, key: str, done: Callable[[], bool]) -> float:
