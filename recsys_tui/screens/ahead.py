@@ -4,12 +4,14 @@ Making a place takes some hundredths of a second, which nobody notices while no 
 """
 
 import gc
+import threading
 import time
 from typing import Any, TypeVar
 
 from textual.app import App
 from textual.screen import Screen
 
+from recsys_tui.commands.tree import commands
 from recsys_tui.screens import screen_class
 from recsys_tui.screens.choose import Choose
 from recsys_tui.screens.help import Help
@@ -47,6 +49,10 @@ class Ahead(App[int]):
 
     def make_ahead(self) -> None:
         """Make what is missing, one after the other, whenever no key was pressed for a moment."""
+        threading.Thread(target=commands, daemon=True).start()  # for the palette; walked once
+        self._make_next()
+
+    def _make_next(self) -> None:
         missing = [name for name in self.places if name not in self._screen_stacks]
         dialogs = [name for name in _KEPT if not self.is_screen_installed(name)]
         if not missing and not dialogs:
@@ -57,7 +63,7 @@ class Ahead(App[int]):
                 self._get_screen(self.dialog(_KEPT[dialogs[0]], dialogs[0]))
             else:
                 self._init_mode(missing[0])
-        self.set_timer(_REST_SECONDS, self.make_ahead)
+        self.set_timer(_REST_SECONDS, self._make_next)
 
     def _load_screen_css(self, screen: Screen[Any]) -> None:
         """Add the rules of a screen: they hold for it alone."""

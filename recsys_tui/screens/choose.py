@@ -53,8 +53,13 @@ class Choose(Modal[Any]):
 
     def fill(self, title: str, choices: Sequence[Choice], *, filtered: bool = True) -> "Choose":
         """Offer these; `filtered` has a line to type in."""
+        same = [(one.mark, one.name) for one in choices] == [(one.mark, one.name) for one in self._choices]
         self._title, self._choices, self._filtered = title, list(choices), filtered
-        if self.is_mounted:
+        if self.is_mounted and same and len(self._now) == min(len(choices), _SHOWN):
+            self._now = self._choices[:_SHOWN]  # the lines stand there; what they equal may be another
+            self.query_one(OptionList).highlighted = 0
+            self._tell(0)
+        elif self.is_mounted:
             self.on_mount()
         return self
 
@@ -90,13 +95,24 @@ class Choose(Modal[Any]):
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Show what it equals."""
-        if event.option_index >= len(self._now):
+        self._tell(event.option_index)
+
+    def _tell(self, index: int) -> None:
+        if index >= len(self._now):
             return  # of a list that is no more
-        choice = self._now[event.option_index]
+        choice = self._now[index]
         lines = [shown(choice.sentence)] if choice.sentence else []
         if choice.more:
             lines.append(Content.assemble(("$ ", "$text-muted"), shown(choice.more, "$text-accent")))
         self.query_one("#more", Static).update(Content("\n").join(lines))
+
+    def on_screen_suspend(self) -> None:
+        """Show all again for the next time, when nobody waits for it."""
+        words = self.query_one("#words", Input)
+        if words.value:
+            with self.prevent(Input.Changed):
+                words.value = ""
+            self._show([])
 
     def on_key(self, event: events.Key) -> None:
         """Take j and k for down and up where nothing is typed."""

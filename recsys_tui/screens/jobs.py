@@ -6,6 +6,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import Resize
 from textual.widgets import Static
 
 from recsys_tui import render
@@ -123,6 +124,11 @@ class Jobs(Filtering):
     def _read(self, found: tuple[int, list["Event"]]) -> None:
         self._events = found
         self._show(self._job(), found[1])
+
+    @on(Resize)
+    def show_anew(self) -> None:
+        """Wrap the facts for the new width, once the pane has it."""
+        self.call_after_refresh(lambda: self._show(self._job(), self._events[1]))
 
     def _show(self, job: "Job | None", events: list["Event"]) -> None:
         titled(self.query_one("#job-pane"), f"job {job.id} {job.model}, {job.state}" if job else "no job")

@@ -74,6 +74,10 @@ class Models(VersionPages):
         table.renew(rows, cursor=next((k for k, row in enumerate(rows) if row["version"] == at), 0))
 
     @on(Resize)
+    def describe_anew(self) -> None:
+        """Describe it for the new width, once the pane has it."""
+        self.call_after_refresh(self.describe)
+
     @on(VirtualTable.Highlighted, "#versions")
     def describe(self) -> None:
         """Show what is known of the version under the cursor."""

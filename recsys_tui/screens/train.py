@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.events import Resize
 from textual.widgets import RichLog, Static
 
 from recsys_tui import render
@@ -168,6 +169,17 @@ class Train(Filtering):
         for at, text in new:
             log.write(cell(f"{render.when(at)[11:]}  {text}"))
         self._logged = (job, new[-1][0] if new else count)
+
+    @on(Resize)
+    def log_anew(self) -> None:
+        """Write the log for the new width: lines keep the width they were written for."""
+        self.call_after_refresh(self._log_anew)
+
+    def _log_anew(self) -> None:
+        job = self._job(self._followed)
+        if job is not None:
+            self._logged = (0, 0.0)
+            self._log(job.id, self._view(job.id))
 
     def _titles(self) -> None:
         pane, curves = self.query_one("#curves-pane"), self.query_one(Curves)

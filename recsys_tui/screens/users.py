@@ -71,7 +71,9 @@ class Users(PersonPlace):
     CSS = """
     Users #panes { layout: vertical; height: 1fr; }
     Users #panes > .pane { height: 1fr; }
-    Users #panes > .pane:focus-within { height: 1.7fr; }
+    Users #panes > .pane:focus-within { height: 2fr; }
+    Users.-low #panes > ProfilePane { height: 4; }
+    Users.-low.-narrow.-why #panes > #people { height: 7; }
     Users.-low WhyPane #said { max-height: 2; margin-bottom: 0; text-wrap: nowrap; text-overflow: ellipsis; }
     Users.-narrow WhyPane { display: none; }
     Users.-narrow.-why WhyPane { display: block; }

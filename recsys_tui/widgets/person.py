@@ -170,7 +170,7 @@ def _about(found: "Profile", width: int, height: int) -> Content:
     room = max(height - 1, 0)
     if room < _ROOMY:
         words = ", ".join(f"{taste.genre} {taste.mean:.1f}" for taste in found.tastes[:6])
-        lines += [shown(crop(render.safe(words), width), "$text-muted")] if words and room > 1 else []
+        lines += [shown(crop(render.safe(words), width), "$text-muted")] if words and room else []
         lines += _latest(found.latest[: max(height - len(lines), 0)], width)
         return Content("\n").join(lines)
     if found.tastes:
