@@ -9,6 +9,7 @@ from store.registry import ModelVersion
 
 _ROOM = 0.85  # of the time that is left: forecasts are forecasts
 _ONCE = 1.2  # an ensemble's member takes a little longer than the candidate did: it is weighed as well
+_USEFUL = 1.0  # seconds that a fit gets where they are there: compiled code is loaded in them too
 _SCORED = 0.5  # of the time beside the fit is for scores, which the ensemble needs of every member; it reads once
 
 
@@ -67,7 +68,7 @@ class Plan:
         if alone < least:
             told = f"it takes about {least:.0f} s to fit and {needed:.0f} s beside, with its part in the ensemble"
             return 0.0, f"{told}, and {max(free, 0):.0f} s are left for all that"
-        return max((free / to_come - needed) / (self.fits + _ONCE), least, 0.1), ""
+        return max((free / to_come - needed) / (self.fits + _ONCE), least, min(alone, _USEFUL)), ""
 
     def add(self, one: Spent, forecast: float) -> None:
         """Take note of what a candidate took, and of how this machine compares where it is slower than was forecast."""
