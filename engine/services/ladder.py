@@ -82,6 +82,13 @@ class Ladder:
             self.views.put((snapshot.version.id, user), (moment, snapshot, view), size)
         return view
 
+    def confirm(self, snapshot: Snapshot, user: str, revision: int, moment: Moment) -> None:
+        """Take note that the ratings of a user were found at a revision in a moment: who asks next need not look."""
+        _, loaded, view = self.views.get((snapshot.version.id, user)) or (None, None, None)
+        if view is not None and loaded is snapshot and view.revision == revision and view.rung != CONTENT:
+            size = _VIEW_SIZE + view.vector.nbytes + view.items.nbytes + view.ratings.nbytes
+            self.views.put((snapshot.version.id, user), (moment, snapshot, view), size)
+
     def _climb(self, snapshot: Snapshot, user: str, key: tuple[int, int] | None, prefer: Sequence[str]) -> View:
         model = snapshot.model
         rated, positions, values = located(self._database, snapshot, key[0]) if key else _NOTHING

@@ -115,6 +115,8 @@ class Recommender:
             made, kept = self._list(snapshot, view, question), None
         if kept is None or kept.moment is not moment:
             revision = view.revision if kept is None else kept.revision
+            if kept is not None and not prefer:
+                self.ladder.confirm(snapshot, user, revision, moment)
             size = _LIST_SIZE + _ITEM_SIZE * len(made.items)
             self.lists.put(question, _Kept(moment, snapshot, revision, made), size)
         return made
