@@ -51,7 +51,7 @@ class Activate(Modal[bool]):
             yield Static(shown(f"{name} {self._version.model_type} would serve everybody. {now}"), id="question")
             with VerticalScroll(id="reasons-scroll", can_focus=False):
                 yield Static(shown("compares the two on the ratings held out …", "$text-muted"), id="reasons")
-            yield Static(id="ask", classes="field-error")
+            yield Static(id="ask", classes="field-error -hidden")
             yield Input(id="word", classes="-hidden")
             with Horizontal(classes="buttons"):
                 yield Button("Activate", id="yes", variant="warning", disabled=True, compact=True)
@@ -92,7 +92,9 @@ class Activate(Modal[bool]):
 
     def _demand_word(self) -> None:
         said = f"The gate does not let it pass. To serve it all the same, type {self._version.name}:"
-        self.query_one("#ask", Static).update(shown(said))
+        ask = self.query_one("#ask", Static)
+        ask.update(shown(said))
+        ask.remove_class("-hidden")
         word = self.query_one("#word", Input)
         word.remove_class("-hidden")
         word.focus()
