@@ -15,7 +15,7 @@ from engine.models.implicit_als import ImplicitALSConfig, Ridge
 Vectors = NDArray[np.float32]
 
 _START = 0.1  # expected length of a user's vector before the first epoch
-_GRADIENT_STEPS = 2
+_GRADIENT_STEPS, _CATCHING_UP = 2, 4  # the second where most users were not looked at before
 _BLOCKS = (64, 48, 32, 16)  # factors that the subspace solver solves together: the first that divides their number
 _EXACT_WORK = 4e9  # products in an epoch below which exact solves cost less than an operator notices
 
@@ -51,7 +51,8 @@ class Schedule:
         if self._held is None or self._held[0] != sampled:
             self._held = None
             rows = self._train.rows(self._chosen[self._train.user_index]) if sampled else self._train
-            self._held = sampled, Alternation(rows, self._config, self._ridge, self._solver)
+            steps = _CATCHING_UP if self._share < 1 and not sampled else _GRADIENT_STEPS
+            self._held = sampled, Alternation(rows, self._config, self._ridge, self._solver, steps)
         return self._held[1]
 
     def note(self, number: int) -> str:
@@ -67,13 +68,21 @@ class Alternation:
         config: hyper-parameters.
         ridge: how much vectors are shrunk.
         solver: "cholesky", "cg" or "subspace".
+        gradient_steps: of "cg", for each row in each half of an epoch.
 
     Attributes:
         n_ratings: how many rows.
     """
 
-    def __init__(self, train: Interactions, config: ImplicitALSConfig, ridge: Ridge, solver: str) -> None:
-        self._config, self._ridge, self._solver = config, ridge, solver
+    def __init__(
+        self,
+        train: Interactions,
+        config: ImplicitALSConfig,
+        ridge: Ridge,
+        solver: str,
+        gradient_steps: int = _GRADIENT_STEPS,
+    ) -> None:
+        self._config, self._ridge, self._solver, self._gradient_steps = config, ridge, solver, gradient_steps
         weights = training_confidences(config.confidence, train)
         self._by_user = Rows(train.indptr, train.item_index, weights)
         self._by_item = _turned(self._by_user, train)
@@ -117,7 +126,7 @@ class Alternation:
         if exactly or self._solver == "cholesky":
             over_rows(solve_exactly, rows.starts, rows, fixed, wanted, gains)
         elif self._solver == "cg":
-            over_rows(solve_by_gradients, rows.starts, rows, fixed, wanted, gains, _GRADIENT_STEPS)
+            over_rows(solve_by_gradients, rows.starts, rows, fixed, wanted, gains, self._gradient_steps)
         else:
             over_rows(solve_by_blocks, rows.starts, rows, fixed, wanted, gains, _block_width(known.shape[1]))
         return float(gains.sum())

@@ -19,7 +19,7 @@ from recsys_tui.widgets.charts import Curves
 from recsys_tui.widgets.columns import has_words
 from recsys_tui.widgets.frame import titled
 from recsys_tui.widgets.row_table import RowTable
-from recsys_tui.widgets.text import cell, shown
+from recsys_tui.widgets.text import shown
 from recsys_tui.widgets.virtual_table import VirtualTable
 
 if TYPE_CHECKING:
@@ -167,7 +167,9 @@ class Train(Filtering):
             count = 0
         new = [line for line in view.lines if line[0] > count]
         for at, text in new:
-            log.write(cell(f"{render.when(at)[11:]}  {text}"))
+            line = f"{render.when(at)[11:]}  {text}"
+            fits = len(line) <= log.scrollable_content_region.width
+            log.write(render.safe(line if fits else line.replace("  ", " ")))
         self._logged = (job, new[-1][0] if new else count)
 
     @on(Resize)
