@@ -108,7 +108,8 @@ class BayesianMFModel(SampledModel):
                 side.set_arrays(_under(f"resume.{name}.", self._resumed))
             self._noise_precision = float(self._resumed["resume.noise_precision"][0])
             if self._latent is not None:
-                self._latent.cuts, self._latent.root = self.samples[-1].cuts.copy(), self.samples[-1].root
+                self._latent.cuts = self.samples[-1].cuts.copy()  # its root is of before the noise was drawn
+                self._latent.root = float(self._resumed.get("resume.root", [self._noise_precision**0.5])[0])
         else:
             self.samples, self._noise_precision = [], 1.0
             with _one_thread_each():
@@ -225,6 +226,8 @@ class BayesianMFModel(SampledModel):
         named = super().parameters()
         if self._sides:
             named["resume.noise_precision"] = np.array([self._noise_precision])
+            if self._latent is not None:
+                named["resume.root"] = np.array([self._latent.root])
             named["resume.check"] = self._check.moments.copy()
         for side, name in zip(self._sides, _SIDES, strict=False):
             named |= {f"resume.{name}.{key}": array for key, array in side.arrays().items()}
