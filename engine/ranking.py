@@ -1,7 +1,8 @@
 """The only place that ranks: the best k items by score, without what is seen or filtered, ties to the lower index."""
 
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,15 +53,42 @@ def ranked(
     k = min(max(k, 0), total)
     if k == 0:
         return np.empty(0, np.intp), []
-    compiled = sys.modules.get("engine.kernels_ranking")
-    if compiled is None or scores.dtype != np.float32:  # loading them takes as long as a thousand lists
+    loop = _LOOP.found()
+    if loop is None or scores.dtype != np.float32:
         picked, above = _best_by_arrays(scores, k, exclude, allowed)
     else:
         picked, above = np.empty(k, np.intp), np.zeros(k, np.intp)
         without = _NOTHING if exclude is None else exclude.astype(np.int64, copy=False)
-        found = compiled.top_k_of_one(scores, without, _ALL if allowed is None else allowed, picked, above)
+        found = loop(scores, without, _ALL if allowed is None else allowed, picked, above)
         picked, above = picked[:found], above[:found]
     return picked, [100 * (total - higher) / total for higher in above.tolist()]
+
+
+class _Loop:
+    """The compiled loop for one list, where compiled loops are loaded: loading them takes as long as a thousand lists.
+
+    The first who asks has it made ready, which takes a second where it was never compiled, and waits for nothing.
+    """
+
+    def __init__(self) -> None:
+        self._first = threading.Lock()
+        self._ready: Callable[..., int] | None = None
+
+    def found(self) -> Callable[..., int] | None:
+        """Return the loop once it is ready."""
+        if self._ready is None and "engine.kernels_ranking" in sys.modules and self._first.acquire(blocking=False):
+            threading.Thread(target=self.make_ready, name="ranking", daemon=True).start()
+        return self._ready
+
+    def make_ready(self) -> None:
+        """Load the loop and call it once, in the caller's time."""
+        from engine.kernels_ranking import top_k_of_one
+
+        top_k_of_one(np.zeros(1, np.float32), _NOTHING, _ALL, np.empty(1, np.intp), np.zeros(1, np.intp))
+        self._ready = top_k_of_one
+
+
+_LOOP = _Loop()
 
 
 def _best_by_arrays(

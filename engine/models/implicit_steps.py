@@ -15,7 +15,7 @@ from engine.models.implicit_als import ImplicitALSConfig, Ridge
 Vectors = NDArray[np.float32]
 
 _START = 0.1  # expected length of a user's vector before the first epoch
-_GRADIENT_STEPS, _CATCHING_UP = 2, 4  # the second where most users were not looked at before
+_GRADIENT_STEPS, _CATCHING_UP = 2, 3  # the second where most users were not looked at before
 _BLOCKS = (64, 48, 32, 16)  # factors that the subspace solver solves together: the first that divides their number
 _EXACT_WORK = 4e9  # products in an epoch below which exact solves cost less than an operator notices
 

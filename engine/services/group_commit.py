@@ -28,6 +28,7 @@ _GATHER_SECONDS = 0.0005  # for those who were answered together and will ask ag
 _VECTORS_SECONDS = 0.005  # after which vectors go to the disk by themselves
 _IDLE_SECONDS = 1.0
 _STREAM = 32  # groups without a pause: fewer are not worth another journal
+_CROWD = 4  # requests of a group: where one client rates by itself, the disk is what it waits for
 
 
 class Folds(Protocol):
@@ -149,13 +150,15 @@ class GroupCommit:
 
     def _write_groups(self, folding: ThreadPoolExecutor) -> None:
         """Write until nothing comes; a stream of groups commits by the write-ahead log, and the end of it goes back."""
-        written, hastened = 0, False
+        written, crowded, hastened = 0, 0, False
         while self._next():
+            crowded += len(self._waiting) >= _CROWD
             self._write_group(folding)
             written += 1
             if written % _STREAM == 0:
                 hastened = hasten(self._database)
-            if written == _STREAM:
+            if crowded == _STREAM:
+                crowded = 0
                 folding.submit(self._folds.hasten)
         if hastened:
             settle(self._database)

@@ -1,13 +1,11 @@
 """Ranking: min(k, eligible) distinct items, never a seen or filtered one, ties to the lower index."""
 
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import kernels_ranking
+from engine import ranking
 from engine.data import Interactions
 from engine.ranking import ranked, score_batches, top_k, top_k_all, top_k_many, top_k_seen
 
@@ -36,7 +34,11 @@ def problems(draw):
 @pytest.fixture(params=["compiled", "arrays"])
 def _way(request, monkeypatch):
     """Both ways to one list: in a process that has compiled loops at hand, and in one that has not."""
-    monkeypatch.setitem(sys.modules, "engine.kernels_ranking", kernels_ranking if request.param == "compiled" else None)
+    loop = ranking._Loop()
+    loop._first.acquire()  # nobody makes it ready beside the test
+    if request.param == "compiled":
+        loop.make_ready()
+    monkeypatch.setattr(ranking, "_LOOP", loop)
 
 
 def either_way(test):
