@@ -95,7 +95,7 @@ def _beginning(db: Path, many: Path, rounds: int) -> dict[str, Figure]:
 def _idle(db: Path, seconds: float) -> dict[str, Figure]:
     terminal = Terminal(db, "tui", "--screen", "models")
     terminal.wait_for("active v1")
-    terminal.read(2.0)
+    terminal.read(10.0)  # places, help and palette are made ahead of the first key
     process = psutil.Process(terminal.child.pid)
     before, sent = sum(process.cpu_times()[:2]), len(terminal.raw)
     terminal.read(seconds)
