@@ -1,6 +1,6 @@
 """SQLite by ADBC, whose rows arrive as Arrow batches, through the driver manager's own classes.
 
-Its DB-API module would import `pyarrow.dataset`, and that pandas: 0.7 s and 60 MB in every process that reads ratings.
+Its DB-API module would import `pyarrow.dataset`, and that pandas: 0.4 s and 60 MB in every process that reads ratings.
 """
 
 from collections.abc import Iterator
