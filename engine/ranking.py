@@ -64,6 +64,11 @@ def ranked(
     return picked, [100 * (total - higher) / total for higher in above.tolist()]
 
 
+def percentile(scores: NDArray[np.floating[Any]], item: int) -> float:
+    """Return the percentage of all scores (n_items,) that are not above that of one item."""
+    return 100 * float(np.mean(scores <= scores[item]))
+
+
 class _Loop:
     """The compiled loop for one list, where compiled loops are loaded: loading them takes as long as a thousand lists.
 

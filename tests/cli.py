@@ -65,9 +65,20 @@ def run(db: Path, *arguments: str | Path, stdin: bytes = b"", expect: int | None
     return result
 
 
-def call(db: Path, *arguments: str | Path, expect: int | None = 0) -> Done:
-    """Run a command in this process, which is quicker, where no terminal and no signal matters."""
-    out, err = io.StringIO(), io.StringIO()
+class Screen(io.StringIO):
+    """A stream that a person looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def call(db: Path, *arguments: str | Path, expect: int | None = 0, screen: bool = False) -> Done:
+    """Run a command in this process, which is quicker, where no terminal and no signal matters.
+
+    With `screen` it says what it says to a person, without colours.
+    """
+    out, err = (Screen() if screen else io.StringIO()), io.StringIO()
+    arguments = (*arguments, "--color", "never") if screen else arguments
     with redirect_stdout(out), redirect_stderr(err):
         code = cli.run(["--db", str(db), *map(str, arguments)])
     result = Done(code, out.getvalue(), err.getvalue())

@@ -9,7 +9,8 @@ class Prediction:
     """A predicted rating; bounds hold the true one with 80 % probability, None where they were never measured.
 
     `confidence` is the probability that the rating is at or above the user's own mean; `lower_95` and `upper_95` hold
-    the rating with 95 % probability.
+    the rating with 95 % probability. `percentile` is the share of all items, in per cent, whose score is not above this
+    one, where a model that only ranks is asked for one item.
     """
 
     prediction: float | None
@@ -20,6 +21,7 @@ class Prediction:
     version: str
     lower_95: float | None = None
     upper_95: float | None = None
+    percentile: float | None = None
 
 
 class Recommendation(NamedTuple):

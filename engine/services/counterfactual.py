@@ -4,7 +4,7 @@ As if those ratings had never been given: the vector is folded in from the other
 again. Every set is tried, never estimated; what the search has proved of its answer is said with it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -83,10 +83,8 @@ class CounterfactualService:
             text = "it stays whatever is left out" if len(view.items) else "there are no ratings to leave out"
             return Counterfactual(before, None, (), "none", search.tried, text)
         rows = self._described(view, removed)
-        names = ", ".join(f"{row['your_rating']:g} to {row['title'] or row['item']}" for row in rows[:_NAMED])
-        names += f" and {len(rows) - _NAMED} others" if len(rows) > _NAMED else ""
         after = search.rank_without(removed)
-        text = f"without your {names} it would be number {after:,} instead of {before}"
+        text = f"without {_named(rows)} it would be number {after:,} instead of {before}"
         return Counterfactual(before, after, rows, proof, search.tried, text)
 
     def _described(self, view: "View", removed: Iterable[int]) -> tuple[dict[str, Any], ...]:
@@ -100,6 +98,14 @@ class CounterfactualService:
             }
             for place, text in texts.items()
         )
+
+
+def _named(rows: Sequence[dict[str, Any]]) -> str:
+    """Name ratings in a sentence, no more than a person reads."""
+    few = rows if len(rows) <= _NAMED + 1 else rows[:_NAMED]  # "and 1 more" is as long as its name
+    names = ", ".join(f"{row['title'] or row['item']} ({row['your_rating']:g})" for row in few)
+    rest = f" and {len(rows) - len(few)} more" if len(rows) > len(few) else ""
+    return f"your {'rating' if len(rows) == 1 else 'ratings'} of {names}{rest}"
 
 
 class _Search:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.models.base import Contributions
+from engine.ranking import percentile
 from engine.services.ladder import View
 from engine.services.manager import Snapshot
 from engine.services.reasons import Reasons, Target, contributions, sentence
@@ -166,5 +167,4 @@ def _score(view: View, target: Target, prediction: Prediction) -> tuple[float, f
     if target.position < 0:
         return prediction.prediction or 0.0, None
     scores = view.model.scores(view.vector)
-    score = scores[target.position]
-    return float(score), 100 * float(np.mean(scores <= score))
+    return float(scores[target.position]), percentile(scores, target.position)

@@ -1,6 +1,7 @@
 """Lists and predicted ratings for one user: filters before the cut, bounds, and the rung that answered."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from engine.confidence import Judged
 from engine.diversity import Wish, rerank
 from engine.errors import UnknownItem
-from engine.ranking import ranked, top_k
+from engine.ranking import percentile, ranked, top_k
 from engine.services.answers import Prediction, Recommendation, RecommendationList
 from engine.services.cache import ByteCache
 from engine.services.filters import Filters, allowed_items, why_short
@@ -161,7 +162,10 @@ class Recommender:
         position = snapshot.position(found.id, found.item)
         if position < 0:
             return self.predict_new_item(snapshot, view, found)
-        return self.predictions(snapshot, view, np.array([position]))[0]
+        [told] = self.predictions(snapshot, view, np.array([position]))
+        if view.model.predicts_ratings:
+            return told
+        return replace(told, percentile=percentile(view.model.scores(view.vector), position))
 
     def similar(self, item: str, n: int = 10, *, version: str = "active") -> list[tuple[str, float]]:
         """Return the items nearest to one by the cosine of the model's item vectors, as (item, likeness).

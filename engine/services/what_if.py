@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EngineError
+from engine.errors import SettingRefused
 from engine.models.base import FoldsIn
 from engine.ranking import top_k
 from engine.services.ladder import FOLD_IN, POPULARITY, View
@@ -126,7 +126,7 @@ class WhatIfService:
         Raises:
             NotFound: an item is not in the catalogue, or a rating to be left out does not exist.
             DataRefused: a value is not on the scale.
-            EngineError: the model cannot take in ratings without training.
+            SettingRefused: the model cannot take in ratings without training.
         """
         snapshot = self._services.manager.snapshot(version, user)
         target = catalog.need_item(self._database, item)
@@ -207,11 +207,11 @@ def supposing(snapshot: Snapshot, view: View, supposed: Mapping[int, float | Non
         supposed: by dense index of the model, the rating to suppose, None for no rating.
 
     Raises:
-        EngineError: the model cannot fold in.
+        SettingRefused: the model cannot fold in.
     """
     model = snapshot.model
     if not isinstance(model, FoldsIn):
-        raise EngineError(
+        raise SettingRefused(
             f"{model.name} takes no ratings in without training", hint="ask another version: --version v<n>"
         )
     kept = dict(zip(view.items.tolist(), view.ratings.tolist(), strict=True))

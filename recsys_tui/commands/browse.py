@@ -167,13 +167,13 @@ def _habits(found: "StoredUser", habits: dict[str, Any]) -> dict[str, Any]:
         [render.number(habits[name], 2) for name in (of, f"population_{of}")] for of in ("mean", "deviation")
     )
     shown = {
-        "ratings": f"{found.n_ratings:,} on {habits['days']:,} days",
+        "ratings": f"{found.n_ratings:,} on {render.counted(habits['days'], 'day')}",
         "mean": f"{means[0]}, everybody {means[1]}",
         "spread": f"{spreads[0]}, everybody {spreads[1]}",
         "last": render.minute(habits["last_at"]),
     }
     if habits["agreement"] is not None:
-        shown["level"] = f"{habits['agreement']:+.2f} beside what others give the same items"
+        shown["level"] = f"{habits['agreement']:+.2f} beside the mean of the same items"
         shown["obscure"] = f"{habits['obscurity']:.0%} of it rated by fewer than one user in a hundred"
     return shown
 

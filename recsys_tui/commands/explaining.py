@@ -139,6 +139,11 @@ def between(found: "Prediction | Explanation") -> str:
     return f"{near} (80%), {far} (95%)"
 
 
+def placed(percentile: float) -> str:
+    """Put into words where a score lies among all, which has no unit of its own."""
+    return f"at or above {render.number(percentile, 1)}% of all items"
+
+
 def _supposed(text: str) -> dict[str, float | None]:
     """Read ITEM=RATING,ITEM=none; an id with a comma stands in quotes.
 
@@ -189,9 +194,12 @@ def _moved(moved: int | None) -> str:
     return "new" if moved is None else f"{moved:+,}" if moved else "="
 
 
-def chance(share: float | None) -> str:
-    """Say how likely a rating is at or above the user's own mean."""
-    return "-" if share is None else f"{share:.0%} that it is at or above the user's own mean"
+def chance(found: "Prediction | Explanation") -> str:
+    """Say how likely a rating is at or above the user's own mean, everybody's where popularity has to answer."""
+    if found.confidence is None:
+        return "not measured"
+    whose = "the mean" if found.rung == "popularity" else "the user's own mean"
+    return f"{found.confidence:.0%} that it is at or above {whose}"
 
 
 def _only_ranks(found: "Explanation") -> bool:
@@ -205,10 +213,10 @@ def _explained(found: "Explanation") -> dict[str, Any]:
         shown["predicted"] = render.number(found.predicted_rating, 2)
     if found.lower is not None:
         shown["between"] = between(found)
-        shown["confidence"] = chance(found.confidence)
+        shown["confidence"] = chance(found)
     shown["from"] = f"{found.version}, {found.rung}"
     if _only_ranks(found) and found.percentile is not None:
-        shown["score"] = f"at or above {render.number(found.percentile, 1)}% of all items"
+        shown["score"] = placed(found.percentile)
     elif found.method == "additive":
         total = sum(row["amount"] for row in found.contributions)
         parts = f"{found.baseline:.4f} without your ratings {total:+.4f} by them"

@@ -9,7 +9,7 @@ import typer
 
 from recsys_tui import render
 from recsys_tui.commands.everybody import predict_everything, recommend_everybody
-from recsys_tui.commands.explaining import between, chance
+from recsys_tui.commands.explaining import between, chance, placed
 from recsys_tui.commands.options import Version
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
@@ -99,7 +99,7 @@ def predict(
 ) -> None:
     """Predict the rating that a user would give an item.
 
-    Its bounds hold the true rating in 80 of 100 cases.
+    Its bounds hold the true rating in 80 of 100 cases. A model that only ranks says where its score lies among all.
 
     \b
     recsys-tui predict 42 318
@@ -112,12 +112,12 @@ def predict(
         raise UsageRefused("which user and item?", hint="recsys-tui predict USER ITEM, or --pairs FILE --out FILE")
     found = session.services.recommender.predict(user, item, version=version)
     facts = {"user": user, "item": item} | asdict(found)
-    shown = {
-        "predicted": render.number(found.prediction, 2),
-        "between": between(found),
-        "confidence": chance(found.confidence),
-        "from": f"{found.version}, {found.rung}",
-    }
+    shown = {"predicted": render.number(found.prediction, 2)}
+    if found.percentile is not None:
+        shown = {"score": placed(found.percentile)}
+    elif found.lower is not None:
+        shown |= {"between": between(found), "confidence": chance(found)}
+    shown["from"] = f"{found.version}, {found.rung}"
     session.document(facts, title=f"{user} on {item}", shown=shown)
 
 

@@ -11,7 +11,7 @@
 Data goes to stdout, everything else to stderr. Nothing here imports rich until a table is drawn.
 """
 
-from recsys_tui.render.figures import bar, count, duration, iso, minute, number, plainly, size, sparkline, when
+from recsys_tui.render.figures import bar, count, counted, duration, iso, minute, number, plainly, size, sparkline, when
 from recsys_tui.render.formats import FORMATS, emit, emit_document
 from recsys_tui.render.messages import EXIT_CODES, error, exit_code, panel, say, wrapped
 from recsys_tui.render.safe import safe
@@ -27,6 +27,7 @@ __all__ = [
     "bar",
     "configure",
     "count",
+    "counted",
     "duration",
     "emit",
     "emit_document",

@@ -24,6 +24,11 @@ def count(n: float | None) -> str:
     return number(n, 0)
 
 
+def counted(n: int, thing: str) -> str:
+    """Return how many there are of a thing: 1 day, 2,391 days."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
 def size(n_bytes: float | None) -> str:
     """Return bytes in decimal units: 999 B, 1.2 kB, 34.0 MB."""
     if n_bytes is None or not math.isfinite(n_bytes):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from recsys_tui import render
+
 if TYPE_CHECKING:
     from engine.services import Services
     from engine.services.explain import Explanation
@@ -199,7 +201,7 @@ def supposed(services: "Services", user: str, item: str, without: frozenset[str]
     """Return the list that a person would have without some of their ratings, with its moves since the one they have.
 
     Raises:
-        EngineError: the active version takes no ratings in without training.
+        SettingRefused: the active version takes no ratings in without training.
     """
     from store import ratings
 
@@ -208,7 +210,7 @@ def supposed(services: "Services", user: str, item: str, without: frozenset[str]
     scale = ratings.scale(services.database)
     predicts = any(line.figure is not None for line in after)
     lines = since(before, after)
-    name = f"without {len(without)} rating{'s' if len(without) > 1 else ''}"
+    name = f"without {render.counted(len(without), 'rating')}"
     return Lists(user, found.version, name, predicts, (scale.low, scale.high), lines, found.notes, moved=True)
 
 

@@ -151,3 +151,37 @@ def test_filters_that_leave_nothing_say_which(db):
     done = run(db, "recommend", "1", "--since-year", "2999", "--explain", "--json")
     assert done.json["items"] == []
     assert any("--since-year 2999" in note for note in done.json["notes"])
+
+
+def test_a_model_that_only_ranks_predicts_a_percentile_and_no_bounds(db, best):
+    item = best["v2"][3]["item"]
+    found = call(db, "predict", "1", item, "--version", "v2", "--json").json
+    assert found["prediction"] is found["lower"] is found["confidence"] is None
+    assert found["percentile"] == pytest.approx(best["v2"][3]["percentile"])
+    shown = call(db, "predict", "1", item, "--version", "v2", screen=True).out
+    assert f"at or above {found['percentile']:.1f}% of all items" in shown
+    assert "between" not in shown
+    assert call(db, "predict", "1", item, "--json").json["percentile"] is None  # a rating speaks for itself
+
+
+def test_a_newcomer_has_no_mean_to_be_compared_with(db, best):
+    item = best["v1"][0]["item"]
+    assert "at or above the mean" in call(db, "predict", "nobody", item, screen=True).out
+    assert "at or above the user's own mean" in call(db, "predict", "1", item, screen=True).out
+
+
+def test_the_ratings_of_a_counterfactual_are_named_by_title(db, best):
+    found = call(db, "explain", "1", best["v1"][9]["item"], "--json").json["counterfactual"]
+    for row in found["ratings"][:5]:
+        assert f"{row['title']} ({row['your_rating']:g})" in found["text"]
+    assert found["text"].startswith("without your rating")
+    left = len(found["ratings"]) - 5
+    assert (f"and {left} more" in found["text"]) == (left > 1)
+
+
+def test_one_day_is_no_days(db):
+    call(db, "rate", "once", rated_by(db, "1")[0], "4")
+    try:
+        assert "1 on 1 day\n" in call(db, "users", "show", "once", screen=True).out
+    finally:
+        call(db, "rate", "--unset", "once", rated_by(db, "1")[0])
