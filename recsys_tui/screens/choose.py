@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.segment import Segment
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
+from textual.strip import Strip
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from recsys_tui.screens.modal import Modal
 from recsys_tui.widgets.text import shown
 
+_MARK = "> "
 _SHOWN = 200
 _AT_ONCE = 30  # what is below those on the screen follows once they are drawn
 
@@ -33,6 +36,18 @@ class Choice:
         """Tell whether every word typed is in it somewhere."""
         whole = f"{self.name} {self.mark} {self.more} {self.sentence}".casefold()
         return all(word in whole for word in words)
+
+
+class Options(OptionList):
+    """The lines of the list; the highlighted one has the mark that the cursor has in every table."""
+
+    def render_line(self, y: int) -> Strip:
+        """Return a line of the screen, with the mark in the blanks before it where it is the highlighted one."""
+        strip = super().render_line(y)
+        if self.highlighted is None or self.scroll_offset.y + y != self.highlighted:
+            return strip
+        style = next((segment.style for segment in strip), None)
+        return Strip.join([Strip([Segment(_MARK, style)]), strip.crop(len(_MARK))])
 
 
 class Choose(Modal[Any]):
@@ -67,7 +82,7 @@ class Choose(Modal[Any]):
         """Yield the line to type in, the list, and what the highlighted line equals."""
         with Vertical(classes="dialog choose"):
             yield Input(placeholder="type to narrow", id="words")
-            yield OptionList(id="choices", markup=False, compact=True)
+            yield Options(id="choices", markup=False, compact=True)
             yield Static(id="more")
 
     def on_mount(self) -> None:
@@ -155,7 +170,8 @@ class Choose(Modal[Any]):
 
     def _add(self, choices: Sequence[Choice]) -> None:
         widest = max((len(choice.mark) for choice in self._now), default=0)
+        blank = " " * len(_MARK)
         self.query_one(OptionList).add_options(
-            Option(Content.assemble((choice.mark.ljust(widest + 1), "$text-muted"), shown(choice.name)))
+            Option(Content.assemble(blank, (choice.mark.ljust(widest + 1), "$text-muted"), shown(choice.name)))
             for choice in choices
         )

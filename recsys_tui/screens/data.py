@@ -205,7 +205,7 @@ class Data(ImportsPlace):
         """Look for what is wrong with the data."""
         sheet = Sheet("health of the data", "data health", "looks through all ratings …")
         self.app.push_screen(sheet)
-        self.ask("health", stock.health, lambda checks: sheet.fill(health_page(checks)), sheet.fail)
+        self.ask("health", stock.health, lambda checks: sheet.fill(health_page(checks, sheet.room)), sheet.fail)
 
     # --- what the frame asks --------------------------------------------------------------------------------------
 

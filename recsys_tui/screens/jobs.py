@@ -79,6 +79,7 @@ class Jobs(Filtering):
     def on_mount(self) -> None:
         """Stand in the list."""
         self.query_one("#job-pane").display = self.remembered("log", default=True)
+        titled(self.query_one("#jobs-pane"), "jobs")
         self.take_up_words()
 
     # --- showing --------------------------------------------------------------------------------------------------

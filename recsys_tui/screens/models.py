@@ -52,6 +52,7 @@ class Models(VersionPages):
         order = self.remembered("order", "version")
         table.order = order if order in {field.order for field in COLUMNS} else "version"
         table.reverse = self.remembered("reverse", default=True)
+        titled(self.query_one("#versions-pane"), "versions")
         self.take_up_words()
 
     # --- showing --------------------------------------------------------------------------------------------------

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from engine.services import Services
     from engine.services.explain import Explanation
     from recsys_tui.render import Column
+    from recsys_tui.stream import StoreTrouble
 
 _SETTLE_SECONDS = 0.12  # a cursor that moves on asks for nothing
 _LENGTHS = (10, 20, 50)
+READING, UNREADABLE = "reading…", "it cannot be read now"
+"""What a list says until its first rows come."""
 
 
 class PersonPlace(Place):
@@ -57,6 +60,16 @@ class PersonPlace(Place):
         with Vertical(id="list", classes="pane"):
             yield Static(id="noted", classes="muted")
             yield VirtualTable(list_fields(None), id="items", key="item")
+
+    def take_trouble(self, trouble: "StoreTrouble | None") -> None:
+        """Say in the list too that nothing was read, where it still waits for its first rows."""
+        super().take_trouble(trouble)
+        if self.is_mounted and trouble is not None:
+            table = self.query(VirtualTable).first()
+            if table.empty == READING:
+                there = self.ui.database_path.exists()
+                table.empty = UNREADABLE if there else "nothing is stored yet: 5 (Data) imports ratings"
+                table.refresh()
 
     def forget_lost_versions(self) -> None:
         """Hold the list against nothing where the other version is gone."""

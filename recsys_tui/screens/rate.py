@@ -10,7 +10,7 @@ from textual.widgets import Input, Static
 
 from recsys_tui import render
 from recsys_tui.actions import Action
-from recsys_tui.screens.person import PersonPlace
+from recsys_tui.screens.person import READING, PersonPlace
 from recsys_tui.screens.rating import Change, Found, Stored, find, store
 from recsys_tui.widgets.columns import Field
 from recsys_tui.widgets.person import WhyPane
@@ -86,7 +86,7 @@ class Rate(PersonPlace):
                 with Horizontal(classes="asks"):
                     yield Static("find")
                     yield Input(id="find", placeholder="a part of a title, or an item's id", select_on_focus=True)
-                yield RatingTable(_ITEMS, id="found", key="item", empty="reading…")
+                yield RatingTable(_ITEMS, id="found", key="item", empty=READING)
             with Container(id="right"):
                 yield from self.list_pane()
                 yield WhyPane(classes="pane")

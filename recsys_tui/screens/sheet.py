@@ -42,6 +42,11 @@ class Sheet(Modal[None]):
                 id="command",
             )
 
+    @property
+    def room(self) -> int:
+        """Cells of a line of the page."""
+        return self.query_one("#page").size.width
+
     def fill(self, page: Content) -> None:
         """Show the text."""
         if self.is_attached:

@@ -1,5 +1,6 @@
 """How what is stored is drawn: figures under each other, ratings over time, what undoing an import means."""
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
@@ -77,12 +78,18 @@ def tail_of(source: str) -> str:
     return source if "://" in source or len(parts) <= 3 else f"…/{'/'.join(parts[-2:])}"
 
 
-def health_page(checks: "Sequence[Mapping[str, Any]]") -> Content:
-    """Return the checks, those first that ask for a look, each with what to do."""
+def health_page(checks: "Sequence[Mapping[str, Any]]", width: int) -> Content:
+    """Return the checks, those first that ask for a look, each with what to do, in lines of `width` cells."""
     lines: list[Content] = []
     for check in sorted(checks, key=lambda check: bool(check["ok"])):
         mark, style = ("ok  ", "$text-success") if check["ok"] else ("look", "$text-warning")
-        lines.append(Content.assemble((mark, style), "  ", shown(f"{check['name']}  ", "bold"), shown(check["detail"])))
+        lines.append(Content.assemble((mark, style), "  ", shown(check["name"], "bold")))
+        lines += [shown(f"      {part}") for part in _wrapped(check["detail"], width)]
         if check["hint"] and not check["ok"]:
-            lines.append(Content.assemble("      ", shown(check["hint"], "$text-muted")))
+            lines += [shown(f"      {part}", "$text-muted") for part in _wrapped(check["hint"], width)]
     return Content("\n").join(lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return a sentence in lines that have room beside the mark of a check."""
+    return wrap(render.safe(text), max(width - 6, _DIALOG // 2))

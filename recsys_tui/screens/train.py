@@ -80,6 +80,7 @@ class Train(Filtering):
         self._show_log(shown=self.remembered("log", default=True))
         self.take_up_words()
         titled(self.query_one("#log-pane"), "log")
+        titled(self.query_one("#runs-pane"), "runs")
         curves.show([], EMPTY)
         self._titles()
 

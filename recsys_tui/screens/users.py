@@ -12,7 +12,7 @@ from recsys_tui import render
 from recsys_tui.actions import Action
 from recsys_tui.screens import lists
 from recsys_tui.screens.crowd import Crowd, Order, complete, read_crowd
-from recsys_tui.screens.person import PersonPlace
+from recsys_tui.screens.person import READING, PersonPlace
 from recsys_tui.widgets.columns import Field
 from recsys_tui.widgets.person import ProfilePane, WhyPane
 from recsys_tui.widgets.text import shown
@@ -73,7 +73,11 @@ class Users(PersonPlace):
     Users #panes > .pane { height: 1fr; }
     Users #panes > .pane:focus-within { height: 2fr; }
     Users.-low #panes > ProfilePane { height: 4; }
-    Users.-low.-narrow.-why #panes > #people { height: 7; }
+    Users.-low.-narrow #panes > #people:focus-within { height: 1fr; }
+    Users.-low.-narrow.-why #panes > #people { height: 4; }
+    Users.-low.-narrow.-why #panes > #list { height: 4fr; max-height: 14; }
+    Users.-low.-narrow.-why #panes > WhyPane { height: 1fr; }
+    Users.-low.-narrow.-why #panes > WhyPane:focus-within { height: 8fr; }
     Users.-low WhyPane #said { max-height: 2; margin-bottom: 0; text-wrap: nowrap; text-overflow: ellipsis; }
     Users.-narrow WhyPane { display: none; }
     Users.-narrow.-why WhyPane { display: block; }
@@ -97,7 +101,7 @@ class Users(PersonPlace):
         with Container(id="panes"):
             with Vertical(id="people", classes="pane"):
                 yield Input(id="find", placeholder="a part of an id", select_on_focus=False)
-                yield VirtualTable(_USERS, id="users", key="user", empty="reading…")
+                yield VirtualTable(_USERS, id="users", key="user", empty=READING)
             yield from self.list_pane()
             yield ProfilePane(classes="pane")
             yield WhyPane(classes="pane")
@@ -150,8 +154,13 @@ class Users(PersonPlace):
 
     def _complete(self, found: Crowd) -> None:
         at = self.user
+
+        def take(whole: Crowd) -> None:
+            if found is self.crowd:  # else another was asked for meanwhile, and is shown
+                self._people(whole)
+
         if found is self.crowd:
-            self.ask("inside", lambda services: complete(services.database, found, at), self._people)
+            self.ask("inside", lambda services: complete(services.database, found, at), take)
 
     def _survey(self, found: Crowd) -> None:
         pages = found.pages

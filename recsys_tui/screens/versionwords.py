@@ -185,8 +185,9 @@ def lineage(found: Mapping[str, Any]) -> Content:
     if found["request"]:
         asked = {key: value for key, value in found["request"].items() if value not in ("", None, {}, 0, False, [])}
         facts["asked for"] = _plain(asked)
+    widest = max(map(len, found["files"]), default=0)
     files = joined(
-        shown(f"{name}  {render.size(file['bytes'])}  sha256 {file['sha256'][:16]}…")
+        shown(f"{name:{widest}}  {render.size(file['bytes']):>9}  sha256 {file['sha256'][:16]}…")
         for name, file in found["files"].items()
     )
     changes = joined(shown(f"{render.when(c['at'])}  {c['action']}  {c['who']}  {c['why']}") for c in found["changes"])

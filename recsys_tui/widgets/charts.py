@@ -55,6 +55,8 @@ class Curves(Widget):
             return shown(self._empty, "$text-muted")
         if self.sparse or height < _LEAST_HEIGHT or width < 20:
             return self._lines(width)
+        if all(len(curve.points) == 1 for curve in self._curves):
+            return self._values()
         legend = self._legend(width, max(1, height // _LEGEND_SHARE))
         plot = self._plot(width, height - len(legend))
         for line in legend:
@@ -89,6 +91,16 @@ class Curves(Widget):
             line = render.sparkline(values, max(room, 8), ascii=self.plain)
             lines.append(shown(f"{curve.name[:13]:13} {line}{ends}"))
         return Content("\n").join(lines)
+
+    def _values(self) -> Content:
+        """What there is after one epoch, which is no curve yet."""
+        widest = max(len(render.safe(curve.name)) for curve in self._curves)
+        lines = [
+            shown(f"{render.safe(curve.name):{widest}}  {render.number(y):>9}  after epoch {x:g}")
+            for curve in self._curves
+            for x, y in curve.points
+        ]
+        return Content("\n").join([*lines, Content(""), shown("A curve takes two epochs.", "$text-muted")])
 
     def _plot(self, width: int, height: int) -> Text:
         from textual_plotext.plot import Plot

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys_tui.screens.stockview import health_page
 from recsys_tui.widgets.drawn import area, distribution, interval, ranged, score_parts, signed_bar
 
 FINITE = st.floats(-1e6, 1e6)
@@ -117,3 +118,16 @@ class TestArea:
 def test_figures_stand_under_each_other():
     lines = ranged([("ratings", "100,004", ""), ("users", "671", "")], 40).plain.splitlines()
     assert lines == ["ratings  100,004", "users        671"]
+
+
+def test_checks_wrap_under_their_own_words():
+    checks = [
+        {"name": "copies", "ok": True, "detail": "0 users", "hint": ""},
+        {"name": "bursts", "ok": False, "detail": "word " * 30, "hint": "look at them"},
+    ]
+    lines = health_page(checks, 60).plain.splitlines()
+    assert lines[0] == "look  bursts"
+    assert lines[-2:] == ["ok    copies", "      0 users"]
+    assert all(len(line) <= 60 for line in lines)
+    assert all(line.startswith("      ") for line in lines[1:-2])
+    assert "      look at them" in lines

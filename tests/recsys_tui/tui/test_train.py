@@ -146,6 +146,16 @@ def test_stopping_asks_first_and_the_run_is_resumed(films):
     assert journal(films).get(5).request["resume"] == 4
 
 
+def test_one_epoch_is_told_in_words(trained):
+    """The first run, of a model that is counted and not trained in rounds."""
+
+    async def script(ui):
+        await ui.press("G", "enter")
+        await ui.until(lambda: "after epoch 1" in ui.text and "A curve takes two epochs" in ui.text)
+
+    drive(trained, script, screen="train")
+
+
 def test_marked_runs_are_overlaid(films):
     async def script(ui):
         assert len(ui.app.screen.query_one(Curves)._curves) == 2

@@ -59,6 +59,23 @@ class TestPeople:
 
         drive(films, act, screen="users")
 
+    def test_what_was_found_for_fewer_letters_comes_too_late_for_more(self, films):
+        async def act(ui):
+            await ui.see("users ·")
+            await ui.press("slash")
+            await ui.type("1")
+            await ui.until(lambda: ui.place.crowd.text == "1")
+            fewer = ui.place.crowd
+            ui.place._complete(fewer)  # as the timer does while somebody types on
+            late = ui.place._tickets["inside"]
+            await ui.type("2")
+            await ui.until(lambda: ui.place.crowd.text == "12")
+            late.then(fewer)
+            assert ui.place.crowd.text == "12"
+            await ui.see(f"users · {ui.place.crowd.count} of")
+
+        drive(films, act, screen="users")
+
     def test_sorting_by_key_and_by_a_click_on_the_header(self, films):
         rows = call(films, "users", "list", "--limit", "1000", "--json").json
         most = max(rows, key=lambda row: row["ratings"])
@@ -101,6 +118,22 @@ class TestPeople:
 
 
 class TestList:
+    def test_all_ten_stand_on_a_small_screen_once_the_list_has_the_keys(self, films):
+        async def act(ui):
+            await ui.see("top 10")
+            assert len([line for line in ui.lines if "├" in line]) >= 5
+            await ui.press("enter")
+            await ui.until(lambda: all(line.title[:20] in ui.text for line in ui.place.found.lines))
+            assert len(ui.place.found.lines) == 10
+            assert ui.lines[-2].startswith("╰")  # nothing runs out below
+            await ui.press("enter")
+            await ui.until(lambda: ui.focused_id == "parts")
+            assert ui.place.query_one("#parts").size.height >= 7
+            assert ui.lines[-2].startswith("╰")
+
+        call(films, "models", "activate", "v3")
+        drive(films, act, screen="users")
+
     def test_reasons_and_contributions_that_sum_to_the_score(self, films):
         call(films, "models", "activate", "v3")
 
