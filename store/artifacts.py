@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -41,16 +41,22 @@ def write_bundles(folder: Path, bundles: Mapping[str, Bundle]) -> dict[str, File
     Raises:
         NoSpace, NoPermission: nothing remains of the attempt.
     """
+    return write_packed(folder, (file for name, bundle in bundles.items() for file in packed(name, bundle)))
+
+
+def packed(name: str, bundle: Bundle) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the files of a bundle; the content is a copy of the arrays, as they are now."""
     from safetensors.numpy import save
 
-    facts: dict[str, FileFacts] = {}
+    yield f"{name}.safetensors", save({key: _contiguous(array) for key, array in bundle.arrays.items()})
+    text = json.dumps({"format": FORMAT_VERSION} | bundle.extra, allow_nan=False, sort_keys=True)
+    yield f"{name}.json", text.encode()
+
+
+def write_packed(folder: Path, files: Iterable[tuple[str, bytes]]) -> dict[str, FileFacts]:
+    """Write what `packed` gave, as `write_bundles` does."""
     with private_folder(folder) as partial:
-        for name, bundle in bundles.items():
-            arrays = {key: _contiguous(array) for key, array in bundle.arrays.items()}
-            facts[f"{name}.safetensors"] = write_file(partial / f"{name}.safetensors", save(arrays))
-            text = json.dumps({"format": FORMAT_VERSION} | bundle.extra, allow_nan=False, sort_keys=True)
-            facts[f"{name}.json"] = write_file(partial / f"{name}.json", text.encode())
-    return facts
+        return {name: write_file(partial / name, content) for name, content in files}
 
 
 @contextmanager

@@ -220,14 +220,16 @@ def _alive(job: Job) -> bool:
 
 
 def _process_started(pid: int) -> float | None:
-    """Return when the process began, or None where there is none (a zombie counts as none).
+    """Return when the process began, or None where there is none.
 
+    A zombie counts as none once its last thread is gone: one that still writes holds on to the lock of training.
     In clock ticks since the machine started where the kernel says so: a clock that is set does not change them.
     """
     if Path("/proc/self/stat").exists():
         with suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-            return None if fields[0] in b"ZX" else float(fields[19])
+            gone = fields[0] in b"ZX" and int(fields[17]) <= 1  # threads
+            return None if gone else float(fields[19])
         return None
     import psutil
 

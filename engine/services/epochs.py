@@ -67,10 +67,11 @@ def train_epochs(
                 yield Progress("epoch", data)
             except GeneratorExit:  # cancelled here: a resumed run goes on from this epoch, not from an earlier one
                 if checkpoints is not None:
-                    checkpoints.save(model.state(), rows)
+                    checkpoints.save(model.state, rows)
+                    checkpoints.wait()
                 raise
             if checkpoints is not None and checkpoints.due:
-                checkpoints.save(model.state(), rows)
+                checkpoints.save(model.state, rows)
             another_ends = time.monotonic() - began + took - compiled <= seconds
             if seconds and epoch.number < epoch.of and not another_ends:
                 model.settle(train)

@@ -1,8 +1,10 @@
 """Jobs and their events: every way to end, processes that vanish, cancelling, and the lock of training."""
 
 import os
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,15 @@ print(journal.start(int(sys.argv[2]), os.getpid()))
 journal.add_event(int(sys.argv[2]), "epoch", {"number": 1})
 print("running", flush=True)
 sys.stdin.read()
+"""
+LEADERLESS = """
+import ctypes, os, sys, threading
+from store.database import Database
+from store.journal import Journal
+Journal(Database(sys.argv[1])).start(int(sys.argv[2]), os.getpid())
+threading.Thread(target=sys.stdin.readline).start()
+print("running", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
 """
 HOLD = """
 import sys
@@ -117,6 +128,20 @@ class TestVanishedProcesses:
         processes.wait_for(child, "running")
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and still in the table of processes
+        assert journal.get(job).state == "lost"
+        processes.kill(child)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="threads of a process that is a zombie are counted on Linux")
+    def test_one_of_which_a_thread_is_left_is_not_lost_before_that_is_gone(self, journal, job, database):
+        child = processes.start(LEADERLESS, database.path, job)
+        processes.wait_for(child, "running")
+        stat = Path(f"/proc/{child.pid}/stat")
+        while b") Z" not in stat.read_bytes():
+            time.sleep(0.005)
+        assert journal.get(job).state == "running"
+        child.stdin.write("\n")
+        child.stdin.flush()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert journal.get(job).state == "lost"
         processes.kill(child)
 
