@@ -11,7 +11,7 @@ of iALS on item recommendation benchmarks".
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,15 +24,21 @@ from engine.models.base import Contributions, Epoch, Model, TrainingFacts, Vecto
 from engine.models.columns import Columns
 from engine.models.config import Config, setting
 from engine.models.feedback import CONFIDENCES, history_confidences, popularity_offsets
+from engine.models.implicit_ridge import MANY, Ridge, tried
 
 
 @dataclass(frozen=True)
 class ImplicitALSConfig(Config):
     """Settings of implicit ALS."""
 
-    n_factors: int = setting(96, "Length of the vectors of users and items.", low=1, high=2048)
+    n_factors: int = setting(
+        0, "Length of the vectors of users and items; 0 chooses by the number of ratings.", low=0, high=2048
+    )
     regularization: float = setting(
-        0.0, "λ: larger shrinks the vectors more; 0 chooses by the size of the data.", low=0.0, high=1e4
+        0.0,
+        "λ: larger shrinks the vectors more; 0 chooses on held-out training rows, of many by their number.",
+        low=0.0,
+        high=1e4,
     )
     unobserved_weight: float = setting(
         0.3, "α0: weight of every pair, rated or not; larger keeps scores of unrated items lower.", low=1e-6, high=100.0
@@ -61,35 +67,9 @@ class ImplicitALSConfig(Config):
         high=1.0,
     )
 
-
-@dataclass(frozen=True)
-class Ridge:
-    """How much vectors are shrunk: λ (C + α0 n)^ν."""
-
-    strength: float
-    unobserved_weight: float
-    exponent: float
-
-    @classmethod
-    def chosen(cls, config: ImplicitALSConfig, facts: TrainingFacts) -> "Ridge":
-        """Return the ridge of the settings; where they leave λ open, the ridges of an average user and item are 8.
-
-        8 is their geometric mean. What was best on five data sets of very different shape lies around it: 16.8, 11.4
-        and 6.6 on MovieLens-20M, MovieLens-1M and the Million Song Dataset (settings of Rendle, Krichene, Zhang, Koren
-        2021), 6 to 8 on MovieLens latest-small and 10 on `sample_data` (rows outside every test part).
-        """
-        counts = facts.user_counts, facts.item_counts
-        n_users, n_items = (max(1, int(np.count_nonzero(side))) for side in counts)
-        n_ratings, rest = int(facts.user_counts.sum()), config.unobserved_weight
-        average = (n_ratings / n_users + rest * n_items) * (n_ratings / n_items + rest * n_users)
-        open_strength = _AVERAGE_RIDGE / average ** (config.frequency_exponent / 2)
-        return cls(config.regularization or float(open_strength), rest, config.frequency_exponent)
-
-    def of(self, sums: NDArray[np.floating[Any]] | float, n_across: int) -> NDArray[np.float32]:
-        """Return the ridge for weights that sum to C and n vectors on the other side."""
-        frequency = np.asarray(sums, np.float64) + self.unobserved_weight * n_across
-        ridge: NDArray[np.float32] = (self.strength * frequency**self.exponent).astype(np.float32)
-        return ridge
+    def sized(self, n_ratings: int) -> "ImplicitALSConfig":
+        """Return these settings with the length of the vectors that suits so many ratings, where none is given."""
+        return replace(self, n_factors=self.n_factors or (_FACTORS if n_ratings < MANY else _FACTORS_OF_MANY))
 
 
 class ImplicitALS(Model):
@@ -126,8 +106,10 @@ class ImplicitALS(Model):
         from engine.models.implicit_steps import Schedule
 
         if not self.epochs_done:
-            self._take(TrainingFacts.of(train))
-        schedule = Schedule(train, self.config, self.ridge, seed)
+            average = tried(train, self.config, seed)
+            self._take(TrainingFacts.of(train), average)
+        sized = self.config.sized(len(train))
+        schedule = Schedule(train, sized, self.ridge, seed)
         while self.epochs_done < self.config.epochs:
             number = self.epochs_done + 1
             with threadpool_limits(1, user_api="blas"):  # the order of sums must not depend on the number of threads
@@ -157,18 +139,18 @@ class ImplicitALS(Model):
         from engine.models.implicit_steps import Alternation
 
         with threadpool_limits(1, user_api="blas"):
-            steps = Alternation(train, self.config, self.ridge, "cholesky")
+            steps = Alternation(train, self.config.sized(len(train)), self.ridge, "cholesky")
             self.user_vectors = steps.users_of(self.user_vectors, self.design, exactly=True)
 
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory of training: the rows while they are grouped, or with the vectors."""
-        vectors: int = 12 * (n_users + n_items) * self.config.n_factors  # three float32 sets
+        vectors: int = 12 * (n_users + n_items) * self.config.sized(n_ratings).n_factors  # three float32 sets
         return max(49 * n_ratings, 42 * n_ratings + vectors)
 
-    def _take(self, facts: TrainingFacts) -> None:
+    def _take(self, facts: TrainingFacts, average: float | None = None) -> None:
         self.facts = facts
         self.offsets = popularity_offsets(facts)
-        self.ridge = Ridge.chosen(self.config, facts)
+        self.ridge = Ridge.of_settings(self.config, facts, average)
 
     def _misses(self, rows: Interactions) -> float:
         """Return the mean of (1 - score)² over rows."""
@@ -241,12 +223,15 @@ class ImplicitALS(Model):
         return self.design
 
     def parameters(self) -> dict[str, NDArray[Any]]:
-        """Return the vectors of both sides; training goes on from them alone."""
-        return {"user_vectors": self.user_vectors, "design": self.design}
+        """Return the vectors of both sides and λ (1,); training goes on from them alone."""
+        strength = np.array([self.ridge.strength])
+        return {"user_vectors": self.user_vectors, "design": self.design, "strength": strength}
 
     def set_parameters(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take the vectors, and make the rest from the facts."""
+        """Take the vectors and λ, and make the rest from the facts."""
         self._take(self.facts)
+        if "strength" in arrays:  # not in versions whose λ follows from the settings and the facts
+            self.ridge = replace(self.ridge, strength=float(arrays["strength"][0]))
         self.user_vectors, self.design = arrays["user_vectors"], arrays["design"]
         self._gram = None
 
@@ -271,5 +256,5 @@ class ImplicitALS(Model):
         return self._gram[1]
 
 
-_AVERAGE_RIDGE = 8.0
+_FACTORS, _FACTORS_OF_MANY = 96, 192  # Rendle et al. 2021 take 192 for MovieLens-1M
 _PAIRS_AT_ONCE = 65_536  # keeps the gathered vectors within the cache whatever the number of pairs

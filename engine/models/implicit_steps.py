@@ -10,7 +10,8 @@ from engine.jit import over_rows
 from engine.kernels import Rows
 from engine.kernels_implicit import Fixed, padded, solve_by_blocks, solve_by_gradients, solve_exactly
 from engine.models.feedback import training_confidences
-from engine.models.implicit_als import ImplicitALSConfig, Ridge
+from engine.models.implicit_als import ImplicitALSConfig
+from engine.models.implicit_ridge import MANY, Ridge
 
 Vectors = NDArray[np.float32]
 
@@ -18,9 +19,7 @@ _START = 0.1  # expected length of a user's vector before the first epoch
 _GRADIENT_STEPS, _CATCHING_UP = 2, 3  # the second where most users were not looked at before
 _BLOCKS = (64, 48, 32, 16)  # factors that the subspace solver solves together: the first that divides their number
 _EXACT_WORK = 4e9  # products in an epoch below which exact solves cost less than an operator notices
-
-
-_SAMPLED, _PART = 500_000, 1 / 3  # ratings from which on epochs look at a part of the users
+_PART = 1 / 3  # of the users that most epochs look at, where the ratings are many
 _ENOUGH = 2_500_000  # ratings from which the items' vectors are learned as well as from all (docs/models.md)
 _WHOLE = 2  # epochs at the end that look at everybody
 
@@ -145,7 +144,7 @@ class Alternation:
 
 def share_of_users(n_ratings: int) -> float:
     """Return which share of the users the epochs before the last look at."""
-    return 1.0 if n_ratings < _SAMPLED else min(_PART, _ENOUGH / n_ratings)
+    return 1.0 if n_ratings < MANY else min(_PART, _ENOUGH / n_ratings)
 
 
 def chosen_solver(config: ImplicitALSConfig, n_ratings: int, n_rows: int) -> str:

@@ -1,5 +1,6 @@
 """Implicit ALS: its fold-in, its solvers, its rules for what a rating is worth."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -8,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import EngineError, SettingRefused
+from engine.models.base import State, TrainingFacts
 from engine.models.feedback import confidences
 from engine.models.implicit_als import ImplicitALS
+from engine.models.implicit_ridge import Ridge, climbed, gain, latest, tried
 from tests.data import checkerboard, planted, table
 
 USERS = np.arange(60)
@@ -151,16 +154,81 @@ def test_the_more_ratings_the_fewer_users_are_looked_at_before_the_last_epochs()
     assert [share_of_users(n) for n in (100_000, 1_000_000, 5_000_000, 25_000_000)] == [1.0, 1 / 3, 1 / 3, 0.1]
 
 
-def test_where_the_regularization_is_left_open_an_average_user_and_item_are_shrunk_alike_at_any_size():
-    for shape in ((60, 40, 900), (600, 30, 4_000), (30, 400, 2_000)):
-        for exponent in (0.0, 0.5, 1.0):
-            train, _ = planted(*shape)
-            model, _ = trained(train, n_factors=4, epochs=1, frequency_exponent=exponent)
-            n_users, n_items = ((counts > 0).sum() for counts in (train.user_counts, train.item_counts))
-            ridges = model.ridge.of(len(train) / n_users, n_items), model.ridge.of(len(train) / n_items, n_users)
-            assert float(ridges[0] * ridges[1]) ** 0.5 == pytest.approx(8, rel=1e-4)
-    stated, _ = trained(train, n_factors=4, epochs=1, regularization=0.25)
-    assert stated.ridge.strength == 0.25
+class TestRidge:
+    """Where λ is left open, held-out ratings choose it; of very many ratings their number does."""
+
+    @pytest.mark.parametrize("shape", [(60, 40, 900), (600, 30, 4_000), (30, 400, 2_000)])
+    @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+    def test_an_average_user_and_item_are_shrunk_alike_at_any_size(self, shape, exponent):
+        train, _ = planted(*shape)
+        facts = TrainingFacts.of(train)
+        n_users, n_items = ((counts > 0).sum() for counts in (train.user_counts, train.item_counts))
+        for average in (None, 4.0):
+            ridge = Ridge.of_settings(ImplicitALS(frequency_exponent=exponent).config, facts, average)
+            ridges = ridge.of(len(train) / n_users, n_items), ridge.of(len(train) / n_items, n_users)
+            assert float(ridges[0] * ridges[1]) ** 0.5 == pytest.approx(average or 8, rel=1e-4)
+
+    def test_what_is_stated_is_taken(self):
+        train, _ = planted(600, 30, 4_000)
+        assert tried(train, ImplicitALS(regularization=0.25).config, 42) is None
+        assert trained(train, n_factors=4, epochs=1, regularization=0.25)[0].ridge.strength == 0.25
+
+    @pytest.mark.parametrize(("best", "asked"), [(4.0, 4), (8.0, 3), (11.3, 4), (16.0, 4)])
+    def test_the_better_side_is_followed_to_its_top(self, best, asked):
+        seen = []
+
+        def gain(average):
+            seen.append(average)
+            return -abs(np.log(average / best))
+
+        assert climbed(gain) == best
+        assert len(seen) == len(set(seen)) == asked
+
+    def test_the_latest_tenth_of_each_user_is_held_out(self):
+        rng = np.random.default_rng(2)
+        users = np.repeat([0, 1, 2], [40, 4, 16])
+        items, times = np.concatenate([rng.permutation(50)[:n] for n in (40, 4, 16)]), rng.permutation(60)
+        rows = replace(table(users, items, np.ones(60), n_users=3, n_items=50), times=times)
+        held_out = latest(rows, 0)
+        for user, n in enumerate((4, 0, 2)):
+            mine = rows.user_index == user
+            assert held_out[mine].sum() == n
+            if n:
+                assert rows.times[mine & held_out].min() > rows.times[mine & ~held_out].max()
+
+    def test_it_ranks_what_was_held_out_at_least_as_well_as_the_usual_one(self):
+        train, _ = planted(200, 60, 4_000)
+        config = ImplicitALS(n_factors=8).config
+        held_out = latest(train, 42)
+        parts = train.rows(~held_out), train.rows(held_out)
+        average = tried(train, config, 42)
+        others = [gain(*parts, config, one, 42) for one in (4.0, 8.0, 16.0)]
+        assert gain(*parts, config, average, 42) >= max(others[1], 0)
+        assert average == tried(train, config, 42)
+
+    def test_it_is_kept_for_a_run_that_goes_on_and_for_folding_in(self):
+        train, _ = planted(200, 60, 4_000)
+        options = {"n_factors": 8, "epochs": 3}
+        whole, _ = trained(train, **options)
+        first, second = ImplicitALS(**options), ImplicitALS(**options)
+        next(iter(first.fit_epochs(train)))
+        second.restore(first.state())
+        assert second.ridge == whole.ridge
+        list(second.fit_epochs(train))
+        assert (second.user_vectors == whole.user_vectors).all()
+
+    def test_versions_without_it_have_the_one_of_their_size(self):
+        train, _ = planted(60, 40, 900)
+        model, _ = trained(train, n_factors=8, epochs=1)
+        arrays, extra = model.state()
+        again = ImplicitALS()
+        again.restore(State({name: array for name, array in arrays.items() if name != "strength"}, extra))
+        assert again.ridge == model.ridge
+
+
+def test_vectors_are_longer_where_the_ratings_are_many():
+    assert [ImplicitALS().config.sized(n).n_factors for n in (100_000, 1_000_000)] == [96, 192]
+    assert ImplicitALS(n_factors=5).config.sized(1_000_000).n_factors == 5
 
 
 class TestSampledEpochs:
@@ -179,7 +247,8 @@ class TestSampledEpochs:
 
     def test_the_loss_ends_near_that_of_all_epochs_with_everybody(self):
         train, _ = planted()
-        whole, sampled = (trained(train, **self.OPTIONS | {"sample": share})[0] for share in (1.0, 0.3))
+        options = self.OPTIONS | {"regularization": 0.05}
+        whole, sampled = (trained(train, **options | {"sample": share})[0] for share in (1.0, 0.3))
         assert loss(sampled, train) < 1.02 * loss(whole, train)
 
     def test_a_run_that_is_stopped_early_is_settled(self):
