@@ -145,7 +145,8 @@ class ImplicitALS(Model):
     def memory_bytes(self, n_users: int, n_items: int, n_ratings: int) -> int:
         """Return a forecast of the peak memory of training: the rows while they are grouped, or with the vectors."""
         vectors: int = 12 * (n_users + n_items) * self.config.sized(n_ratings).n_factors  # three float32 sets
-        return max(49 * n_ratings, 42 * n_ratings + vectors)
+        parts = 0 if self.config.regularization or n_ratings >= MANY else 33 * n_ratings  # to try ridges on
+        return max(49 * n_ratings, 42 * n_ratings + vectors) + parts
 
     def _take(self, facts: TrainingFacts, average: float | None = None) -> None:
         self.facts = facts
