@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.events import Resize
 from textual.widgets import Button, Input, Static
 
 from recsys_tui.screens.base import Place
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from store.registry import ModelVersion
 
 METRIC = "ndcg@10"
+_REST_LINES = 11  # header, keys, frame, question, buttons and the line to type in
 
 
 class Activate(Modal[bool]):
@@ -67,6 +69,10 @@ class Activate(Modal[bool]):
             return decide(services, version, active, read_gate(METRIC, ()))
 
         self._place.ask("gate", work, self._decided, self._unknown)
+
+    def on_resize(self, event: Resize) -> None:
+        """Give the reasons the lines that the rest leaves."""
+        self.query_one("#reasons-scroll").styles.max_height = max(event.size.height - _REST_LINES, 3)
 
     def _decided(self, decision: "Decision") -> None:
         if not self.is_attached:

@@ -4,14 +4,19 @@ Textual hands a key to the widget that has the focus when the key comes, and run
 is typed after `/` would still go to the list, and what is typed into a screen that is being made would be lost.
 """
 
+import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 from textual import events
+from textual.message_pump import MessagePump
 from textual.widgets import Input
 
 from recsys_tui.screens.ahead import Ahead
 from recsys_tui.screens.base import Place
+
+_REST_SECONDS = 0.5  # at most: there is little to do
 
 
 class Typed(Ahead):
@@ -24,7 +29,11 @@ class Typed(Ahead):
         self._early = []
 
     async def on_event(self, event: events.Event) -> None:
-        """Run the binding of a key at once where nothing is typed into; keep the key where its screen is being made."""
+        """Let a key act at once, by its binding or in the line that is typed in; keep it where its screen is made."""
+        if isinstance(event, events.Paste) and not event.is_forwarded and isinstance(self.focused, Input):
+            await _at_rest(self.focused)
+            self.focused._on_paste(event)  # noqa: SLF001  what is typed next must not overtake it
+            return
         if not isinstance(event, events.Key) or event.is_forwarded or not self.is_running:
             await super().on_event(event)
             return
@@ -33,18 +42,25 @@ class Typed(Ahead):
             self._keep(event)
         elif event.key.startswith("alt+") and event.character:
             await self.on_event(events.Key("escape", "\x1b"))  # the two were typed fast: no key here has Alt
-            self.post_message(events.Key(event.character, event.character))
-        elif not (self._bound_first(event.key) and await self._check_bindings(event.key)):
+            await self.on_event(events.Key(event.character, event.character))
+        elif not await self._acts(event):
             await super().on_event(event)
 
-    def _bound_first(self, key: str) -> bool:
-        """Tell whether a key is for nothing but its binding: on a place outside a line or a rating cell; Esc, Tab."""
-        focused = self.focused
-        if getattr(focused, "rating", False) or self.screen.maximized is not None or not self.app_focus:
+    async def _acts(self, event: events.Key) -> bool:
+        """Let a key do what it does here, and tell whether it did; the widget that has the focus gets all others."""
+        line = self.focused
+        if getattr(line, "rating", False) or self.screen.maximized is not None or not self.app_focus:
             return False
-        return key in {"escape", "tab", "shift+tab"} or (
-            isinstance(self.screen, Place) and not isinstance(focused, Input)
-        )
+        if isinstance(line, Input):
+            await _at_rest(line)
+            if event.is_printable:
+                await line._on_key(event)  # noqa: SLF001  by its own queue, letters would overtake ^u and Enter
+                return True
+        acted = await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
+        if acted and event.key == "enter" and line is not None and isinstance(line.screen, Place):
+            for node in line.ancestors_with_self[:-1]:
+                await _at_rest(node)  # the list, or the rating cell, has the keys by then
+        return acted
 
     def _keep(self, event: events.Key) -> None:
         """Give a key again once its screen is there."""
@@ -56,3 +72,11 @@ class Typed(Ahead):
         early, self._early = self._early, []
         for event in early:
             self.post_message(event)
+
+
+async def _at_rest(node: MessagePump) -> None:
+    """Wait until a widget did what it was told before, such as that it has the keys now: a line selects its text."""
+    reached = asyncio.Event()
+    if node.call_later(reached.set):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(reached.wait(), _REST_SECONDS)

@@ -332,3 +332,17 @@ def test_what_is_typed_right_after_slash_is_what_is_looked_for(terminal, films):
     one.wait_for("versions 1 of 3")
     one.press("2\x1b/mf\r")
     one.wait_for("versions 2 of 3")
+    one.press("/\x15zz\x7f\x7fpop\r")  # all before it goes, then two letters again
+    one.wait_for("versions 1 of 3")
+
+
+def test_a_line_that_holds_something_takes_what_is_typed_at_once_in_its_place(terminal, films):
+    one = terminal(films, "tui", "--screen", "rate")
+    one.wait_for("their rating")
+    one.press("/first\r")
+    one.wait_for("find  first")
+    for word in ("second", "third"):
+        one.press(f"/\x15{word}\r")
+        one.wait_for(f"find  {word} ")
+        one.press(f"/{word}s\r/\r64")  # what it held was selected; Enter gives the list the keys
+        one.wait_for(f"find  {word}s ")
