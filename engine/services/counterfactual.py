@@ -109,7 +109,7 @@ def _named(rows: Sequence[dict[str, Any]]) -> str:
 
 
 class _Search:
-    """Tries sets of ratings, given by their places in the history: all single ones, all pairs, then greedily."""
+    """Tries sets of ratings, given by their places in the history: all single ones, all pairs, then larger ones."""
 
     def __init__(self, snapshot: "Snapshot", view: "View", position: int) -> None:
         self._snapshot, self._view, self._position = snapshot, view, position
@@ -144,7 +144,7 @@ class _Search:
         pair = self._worst(combinations(order[:wide], 2))
         if pair:
             return pair, "smallest" if all_singles else "minimal"
-        found = self._greedy(order)
+        found = self._smaller(order, self._greedy(order))
         smallest = all_singles and (len(found) == 2 or (len(found) == 3 and wide == len(order)))
         return found, "none" if not found else "smallest" if smallest else "minimal"
 
@@ -160,13 +160,33 @@ class _Search:
         while size <= len(order) and self.rank_without(order[:size]) <= BEST:
             size += max(1, size // 8)
         chosen = order[: min(size, len(order))]
-        if not chosen or self.rank_without(chosen) <= BEST:
-            return ()
+        return () if not chosen or self.rank_without(chosen) <= BEST else self._needed(chosen)
+
+    def _needed(self, chosen: list[int]) -> tuple[int, ...]:
+        """Return a set without those of its ratings that are not needed, the last ones first."""
         for place in reversed(chosen):
             rest = [other for other in chosen if other != place]
             if rest and self.rank_without(rest) > BEST:
                 chosen = rest
         return tuple(chosen)
+
+    def _smaller(self, order: list[int], found: tuple[int, ...]) -> tuple[int, ...]:
+        """Return a smaller set than the one found, if one grows out of the sets that push the item down furthest.
+
+        Each of them is tried with every other rating besides; those that push furthest then grow on.
+        """
+        sets = [chosen for chosen in self._known if len(chosen) == 2]
+        for size in range(3, len(found)):
+            tries = max(self._most - self.tried, 0) // (len(found) - size)
+            sets.sort(key=self.rank_without, reverse=True)
+            grown = {
+                chosen | {place} for chosen in sets[: tries // len(order)] for place in order if place not in chosen
+            }
+            worst = self._worst(tuple(sorted(chosen)) for chosen in grown)
+            if worst:
+                return self._needed(list(worst))
+            sets = list(grown)
+        return found
 
     def _by_weight(self) -> list[int]:
         """Return the places of the history, those first that speak most for the item against what stands behind it."""
