@@ -17,7 +17,7 @@ from recsys_tui.session import Columns, Session, command
 from store.errors import DataRefused, NotFound
 
 if TYPE_CHECKING:
-    from engine.services.onboarding import Interview
+    from engine.services.onboarding import Interview, Question
 
 _LIVE = 5  # items of the list after each answer
 _UNSEEN = {"", "-", "n", "no", "none", "null", "skip", "unseen", "not seen"}
@@ -84,7 +84,7 @@ def _answered(interview: "Interview", given: list[tuple[str | None, float | None
             question = interview.about(item or "")
             if any(question.item == asked.item for asked in interview.questions):
                 raise DataRefused(f"item {question.item!r} is answered twice", hint="give one answer for each item")
-            interview.take(question, value)
+            _take(interview, question, value)
         return
     if len(given) > _asked():
         raise DataRefused(
@@ -94,7 +94,15 @@ def _answered(interview: "Interview", given: list[tuple[str | None, float | None
         question_or_none = interview.ask()
         if question_or_none is None:
             return
-        interview.take(question_or_none, value)
+        _take(interview, question_or_none, value)
+
+
+def _take(interview: "Interview", question: "Question", value: float | None) -> None:
+    """Take an answer of a file; a refusal says which one."""
+    try:
+        interview.take(question, value)
+    except DataRefused as error:
+        raise DataRefused(f"the answer to item {question.item!r}: {error}", hint=error.hint) from None
 
 
 def _converse(session: Session, interview: "Interview") -> None:
@@ -137,7 +145,9 @@ def _read(path: Path) -> list[tuple[str | None, float | None]]:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise NotFound(f"no file {path}", hint=_FORMS) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise DataRefused(f"{path} is no UTF-8 text", hint=_FORMS) from None
+    except OSError as error:
         raise DataRefused(f"{path} cannot be read ({type(error).__name__})", hint=_FORMS) from error
     if not text.strip():
         raise DataRefused(f"{path} has no answers", hint=_FORMS)
@@ -204,7 +214,7 @@ def _show(session: Session, interview: "Interview", user: str, stored: int, numb
     if not interview.answers:
         for question in interview.questions:
             session.say(f"{question.number}  {question.item}  {question.title or ''}")
-    session.say(f"kept for {user}: ratings of {stored} items" if stored else "nothing is stored")
+    session.say(f"kept for {user}: {render.counted(stored, 'rating')}" if stored else "nothing is stored")
     columns: Columns = [Column("rank", "#"), "item", Column("title", grows=True)]
     columns += [Column("prediction", "rating", digits=2)] if items and items[0]["prediction"] is not None else []
     session.rows(items, [*columns, "genres"], empty="no item is left")

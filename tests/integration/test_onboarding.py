@@ -101,7 +101,7 @@ def test_somebody_with_ratings_is_asked_about_others(db):
 
 
 REFUSED = {
-    "7,9\n": (4, "not on the scale"),
+    "7,9\n": (4, "the answer to item '7': rating 9 is not on the scale"),
     "7,good\n": (4, "line 1"),
     "7,4\nno such film,3\n": (3, "unknown item"),
     "7,4\n7,5\n": (4, "twice"),
@@ -127,7 +127,7 @@ def test_answers_that_cannot_be_taken_leave_nothing_behind(db, tmp_path, text):
 def test_a_missing_file_and_bytes_that_are_no_text(db, tmp_path):
     assert "no file" in call(db, "onboard", "--answers", tmp_path / "none", "--json", expect=3).error["message"]
     (tmp_path / "bytes").write_bytes(bytes(range(256)))
-    assert "cannot be read" in call(db, "onboard", "--answers", tmp_path / "bytes", "--json", expect=4).error["message"]
+    assert "no UTF-8 text" in call(db, "onboard", "--answers", tmp_path / "bytes", "--json", expect=4).error["message"]
 
 
 def test_answers_from_a_pipe(db):
@@ -155,7 +155,7 @@ def test_a_person_at_a_terminal_answers_by_number(db):
             child.expect("your list now: ")
         if answer == "9":
             child.expect("not on the scale")  # and it is asked again
-    child.expect("kept for by hand: ratings of 2 items")
+    child.expect("kept for by hand: 2 ratings")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
