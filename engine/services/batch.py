@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PAIRS = 10_000  # pairs of neighbouring rows that are looked at together
 _MOST_USERS = 1_024  # at a time: more leave the cache of the processor
+_MOST_ROWS = 50_000  # at a time, about half a kilobyte each: long lists of many users are more than their scores
 _PLAIN = Wish()
 
 
@@ -69,7 +70,7 @@ def list_batches(
     answering = _answering(services, version)
     allowed = [allowed_items(snapshot.model, chosen) for snapshot, _ in answering]
     users = catalog.user_ids(services.database, after=after)
-    size = min(_batch_size(snapshot.model, byte_budget) for snapshot, _ in answering)
+    size = min(_batch_size(snapshot.model, byte_budget, n) for snapshot, _ in answering)
     while batch := list(islice(users, size)):
         rows: dict[str, list[dict[str, Any]]] = {user: [] for user in batch}
         left = batch
@@ -122,10 +123,12 @@ def _answering(services: "Services", version: str) -> list[tuple[Snapshot, Calla
     return [*tried, (serving, lambda _: True)]
 
 
-def _batch_size(model: Model, byte_budget: int) -> int:
-    """Return how many users fit: vectors twice, scores, what the model makes on the way, and what is ranked."""
-    each = 16 * len(model.facts.items) + 2 * model.cold_vector().nbytes
-    return min(max(1, byte_budget // max(each, 1)), _MOST_USERS)
+def _batch_size(model: Model, byte_budget: int, n: int) -> int:
+    """Return how many users fit: vectors twice, scores, what the model makes on the way, what is ranked, and n rows."""
+    n_items = len(model.facts.items)
+    each = 16 * n_items + 2 * model.cold_vector().nbytes
+    most = min(_MOST_USERS, max(1, _MOST_ROWS // max(min(n, n_items), 1)))
+    return min(max(1, byte_budget // max(each, 1)), most)
 
 
 def predict_pairs(

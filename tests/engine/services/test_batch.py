@@ -2,9 +2,12 @@
 
 import tracemalloc
 
+import numpy as np
 import pytest
 
+from engine.data import Interactions
 from engine.diversity import Wish
+from engine.models.popularity import Popularity
 from engine.services import batch
 from engine.services.batch import list_batches, recommend_all
 from engine.services.filters import Filters
@@ -38,7 +41,17 @@ def test_batches_keep_to_the_budget(services, budget):
     sizes = [part.users for part in list_batches(services, 3, byte_budget=budget)]
     assert sum(sizes) == 30
     model = services.manager.snapshot().model
-    assert max(sizes) == min(30, batch._batch_size(model, budget))
+    assert max(sizes) == min(30, batch._batch_size(model, budget, 3))
+
+
+def test_long_lists_come_few_at_a_time():
+    """Their rows are what takes the memory, and what a run that is killed would have to make again."""
+    items, rows = [f"i{number:04}" for number in range(3_000)], np.arange(3_000)
+    model = Popularity()
+    for _ in model.fit_epochs(Interactions.build(["u"], items, 0 * rows, rows, np.full(3_000, 4.0))):
+        pass
+    sizes = {n: batch._batch_size(model, 1 << 40, n) for n in (1, 10, 100, 1_000, 10**6)}
+    assert sizes == {1: 1_024, 10: 1_024, 100: 500, 1_000: 50, 10**6: 16}
 
 
 def test_memory_is_bounded_whatever_the_number_of_users(services):
