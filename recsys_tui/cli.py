@@ -14,7 +14,7 @@ import typer
 
 from recsys_tui import render
 from recsys_tui.commands.root import Root, modules, nearest
-from recsys_tui.session import Interrupted, Session
+from recsys_tui.session import Interrupted, Session, names_alone
 from store.secrets import redacted
 
 INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
@@ -32,13 +32,14 @@ _ABOUT = """Recommendations in a terminal: import ratings, train, compare, activ
 def tree(arguments: Sequence[str] | None = None) -> typer.Typer:
     """Return the command tree: all of it, or the part in which this command line will be found.
 
-    Building all of it takes longer than most commands do, so a command that is named is built alone.
+    Building all of it takes longer than most commands do, so a command that is named is built alone, and for the page
+    that lists them they are built without their arguments.
     """
-    return _tree(tuple(modules(arguments)))
+    return _tree(tuple(modules(arguments)), listed=list(arguments or ()) == ["--help"])
 
 
 @cache
-def _tree(names: tuple[str, ...]) -> typer.Typer:
+def _tree(names: tuple[str, ...], *, listed: bool) -> typer.Typer:
     app = typer.Typer(
         name="recsys-tui",
         cls=Root,
@@ -49,8 +50,9 @@ def _tree(names: tuple[str, ...]) -> typer.Typer:
         help=_ABOUT,
     )
     app.callback(invoke_without_command=True)(root)
-    for name in names:
-        import_module(f"recsys_tui.commands.{name}").register(app)
+    with names_alone(listed):
+        for name in names:
+            import_module(f"recsys_tui.commands.{name}").register(app)
     return app
 
 

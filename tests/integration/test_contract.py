@@ -48,6 +48,16 @@ def test_a_command_that_is_named_alone_is_the_same(name):
     assert dict(commands(TREE.commands[name])).keys() == dict(commands(alone.commands[name])).keys()
 
 
+def test_the_page_of_all_commands_is_the_same_built_of_names_alone():
+    pages = []
+    for arguments in (None, ["--help"]):
+        root = typer.main.get_command(tree(arguments))
+        pages.append(root.get_help(click.Context(root, info_name="recsys-tui")))
+    assert pages[0] == pages[1]
+    assert not typer.main.get_command(tree(["--help"])).commands["train"].params
+    assert typer.main.get_command(tree(["train", "--help"])).commands["train"].params
+
+
 def test_every_module_of_commands_is_where_it_says():
     assert set(TREE.commands) == {name for names in MODULES.values() for name in names}
 
