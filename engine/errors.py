@@ -2,7 +2,7 @@
 
     EngineError
     ├── SettingRefused    an unknown model, or a hyper-parameter that is unknown or out of its range
-    ├── ResumeRefused     a checkpoint that belongs to other ratings
+    ├── ResumeRefused     a checkpoint that belongs to other ratings or members
     ├── DataTooSmall      fewer than 100 ratings, or nothing to test on
     ├── DataUnsuited      what was asked needs something that the data lack, such as times
     ├── LeakRefused       test rows that were trained on, or whose future is known
@@ -32,7 +32,7 @@ class SettingRefused(EngineError):
 
 
 class ResumeRefused(EngineError):
-    """The checkpoint belongs to other ratings than those in the database."""
+    """The checkpoint belongs to other ratings than those in the database, or to other members of an ensemble."""
 
     code = "data_refused"
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from engine.data import Interactions
-from engine.errors import SettingRefused
+from engine.errors import ResumeRefused, SettingRefused
 from engine.models.base import Epoch, Model, TrainingFacts
 from engine.models.config import Config, setting
 from engine.models.ensemble_fit import Validation, inner_parts
@@ -99,8 +99,11 @@ class Ensemble(ServedEnsemble):
         Raises:
             SettingRefused: fewer than two members.
             TrainingFailed: a member cannot be trained.
+            ResumeRefused: it goes on from a state with other members.
         """
         recipes = self.recipes or self._named()
+        if self.epochs_done:
+            self._check_same(recipes)
         self.facts = TrainingFacts.of(train)
         how = self.inner_split if self.config.validation == "auto" else self.config.validation
         learned, held_out = inner_parts(train, how, seed)
@@ -128,6 +131,18 @@ class Ensemble(ServedEnsemble):
         for place in own[max(0, self.epochs_done - len(recipes)) :]:
             self.put(place, _trained(recipes[place], train, seed))
             yield self._epoch(recipes[place], planned, train, valid)
+
+    def _check_same(self, recipes: tuple[Recipe, ...]) -> None:
+        """Refuse to go on with others: weights that were found for some would serve with others."""
+        had, has = ([one.label for one in some] for some in (self.members, recipes[: len(self.members)]))
+        if had != has:
+            other = ", ".join(
+                f"{now} in place of {before}" for before, now in zip(had, has, strict=False) if now != before
+            )
+            raise ResumeRefused(
+                f"the members are not those that the run began with: {other or 'there are fewer'}",
+                hint="train anew, without --resume; or name the versions: --set members=v3,v5",
+            )
 
     def settle(self, train: Interactions) -> None:
         """Put the given members in the place of those that the weights were found with."""

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from engine.data import Interactions
-from engine.errors import EngineError, SettingRefused
+from engine.errors import EngineError, ResumeRefused, SettingRefused
 from engine.models import model_class
 from engine.models.base import State
 from engine.models.ensemble import Ensemble, Recipe
@@ -16,6 +16,9 @@ from engine.models.ensemble_weights import Stacking, Wanted, blended, standardiz
 from tests.data import planted, rmse
 
 RNG = np.random.default_rng(4)
+
+
+QUICK = {"mf": {"n_factors": 4, "epochs": 4}}
 
 
 def trained(name, rows, **settings):
@@ -175,6 +178,29 @@ def test_given_members_are_referred_to_and_put_in_again(data):
     np.testing.assert_array_equal(
         again.rate_pairs(np.arange(5), np.arange(5)), model.rate_pairs(np.arange(5), np.arange(5))
     )
+
+
+def test_a_run_goes_on_with_the_members_it_began_with_or_not_at_all(data):
+    train, _ = data
+    one, two, other = (trained(name, train, **QUICK.get(name, {})) for name in ("mf", "popularity", "mf"))
+
+    def recipes(*given):
+        return tuple(Recipe(label, model.name, QUICK.get(model.name, {}), model, label) for label, model in given)
+
+    whole = Ensemble()
+    whole.recipes = recipes(("v1", one), ("v2", two))
+    epochs = whole.fit_epochs(train, seed=3)
+    next(epochs)
+    state = whole.state()
+    list(epochs)
+    resumed, changed = Ensemble(), Ensemble()
+    for model in (resumed, changed):
+        model.restore(state)
+    resumed.recipes, changed.recipes = recipes(("v1", one), ("v2", two)), recipes(("v3", other), ("v2", two))
+    list(resumed.fit_epochs(train, seed=3))
+    assert resumed.weights() == whole.weights()
+    with pytest.raises(ResumeRefused, match="v3 in place of v1"):
+        next(changed.fit_epochs(train, seed=3))
 
 
 def test_members_without_weight_are_not_kept(data):
