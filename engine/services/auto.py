@@ -110,7 +110,7 @@ def _made(
     services: "Services", request: TrainingRequest, job: int | None, fits: int
 ) -> Generator[Progress, None, tuple[ModelVersion | None, str, Spent]]:
     """Train by a request unless that was done; return the version, or why there is none, and what it took."""
-    began, fitting, failure = time.monotonic(), 0.0, ""
+    began, fitting, compiling, failure = time.monotonic(), 0.0, 0.0, ""
     name = services.training.unchanged_version(request)
     yield Progress("stage", {"stage": request.model})
     try:
@@ -119,12 +119,12 @@ def _made(
                 name = event.data["version"]
                 continue
             fitting += event.data["seconds"] if event.kind == "epoch" else 0.0
+            compiling += event.data.get("compiling", 0.0)
             yield event
     except (EngineError, StoreError) as error:
         failure = str(error)
     version = services.registry.resolve(name) if name and not failure else None
-    took = time.monotonic() - began
-    spent = Spent(version, fitting / fits, max(took - fitting, 0.0))
+    spent = Spent.of(version, time.monotonic() - began, fitting, compiling, fits)
     return version, "" if version else failure or "the run ended without a version", spent
 
 

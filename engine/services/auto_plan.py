@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Self
 
 from store.registry import ModelVersion
 
@@ -26,6 +27,14 @@ class Spent:
     version: ModelVersion | None
     fitting: float
     beside: float
+
+    @classmethod
+    def of(cls, version: ModelVersion | None, took: float, fitting: float, compiling: float, fits: int) -> Self:
+        """Return what a candidate took of `took` seconds, in which it was fitted `fits` times in `fitting` seconds.
+
+        What went into compiling counts for nothing: no other fit, and no part of the ensemble, waits for that again.
+        """
+        return cls(version, max(fitting - compiling, 0.0) / fits, max(took - fitting, 0.0))
 
 
 @dataclass

@@ -58,9 +58,8 @@ def train_epochs(
         for epoch in model.fit_epochs(train, seed=request.seed):
             took = time.monotonic() - last
             if (compiled := compiling.taken()) >= _NOTICED:
-                yield Progress(
-                    "note", {"text": f"{compiled:.0f} s of this epoch went into compiling, once on a machine"}
-                )
+                text = f"{compiled:.0f} s of this epoch went into compiling, once on a machine"
+                yield Progress("note", {"text": text, "compiling": round(compiled, 2)})
             data = _epoch_data(epoch, took)
             data["held_out"] = curve.after(model, took) if curve is not None else {}
             try:

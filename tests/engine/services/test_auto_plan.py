@@ -73,6 +73,19 @@ def test_a_slow_machine_is_noticed():
     assert "400 s" in plan.share(1, 40.0)[1]
 
 
+def test_what_a_fresh_machine_compiles_keeps_no_candidate_out():
+    clock = Clock()
+    plan = Plan(120, 1, clock)
+    clock.now += 23
+    plan.add(Spent.of(None, 23, 19, 18, 1), 0.05)
+    clock.now += 12
+    plan.add(Spent.of(None, 12, 10, 9, 1), 1.0)
+    assert [one.fitting for one in plan.spent] == [1, 1]
+    seconds, none_left = plan.share(1, 15.0)
+    assert seconds >= 15
+    assert none_left == ""
+
+
 def test_the_best_are_members_first_where_not_all_can_be():
     clock = Clock()
     plan = Plan(100.0, 1, clock)
