@@ -129,6 +129,16 @@ _COLOR = Annotated[Literal["auto", "always", "never"] | None, typer.Option("--co
 _FORMAT = Annotated[Format, typer.Option("--format", help="How to write the list.")]
 
 
+def group(app: typer.Typer, name: str, about: str) -> typer.Typer:
+    """Return the group of commands of this name, made where it is first asked for; its page begins with `about`."""
+    for made in app.registered_groups:
+        if made.name == name and made.typer_instance is not None:
+            return made.typer_instance
+    fresh = typer.Typer(rich_markup_mode=None, help=about, no_args_is_help=True)
+    app.add_typer(fresh, name=name)
+    return fresh
+
+
 _NAMES_ALONE: ContextVar[bool] = ContextVar("names_alone", default=False)
 
 

@@ -10,15 +10,14 @@ import typer
 from recsys_tui import render
 from recsys_tui.commands.options import After, Item, Limit, User
 from recsys_tui.render import Column
-from recsys_tui.session import Columns, Session, command
+from recsys_tui.session import Columns, Session, command, group
 
 if TYPE_CHECKING:
     from engine.services.profile import ItemProfile
     from store.catalog import Item as StoredItem
     from store.catalog import User as StoredUser
 
-USERS = typer.Typer(rich_markup_mode=None, help="Who rated.", no_args_is_help=True)
-ITEMS = typer.Typer(rich_markup_mode=None, help="What was rated.", no_args_is_help=True)
+USERS = "Who rated."  # the group `users` has a second file, people.py
 _BAR = 24
 _TASTES = 8  # genres on a screen
 _USER_COLUMNS: Columns = [
@@ -32,13 +31,12 @@ _ITEM_COLUMNS: Columns = ["item", Column("title", grows=True), Column("year", sh
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    command(USERS, "list", lists=True)(list_users)
-    command(USERS, "show")(show_user)
-    app.add_typer(USERS, name="users")
-    command(ITEMS, "list", lists=True)(list_items)
-    command(ITEMS, "show")(show_item)
-    command(ITEMS, "search", lists=True)(search)
-    app.add_typer(ITEMS, name="items")
+    users, items = group(app, "users", USERS), group(app, "items", "What was rated.")
+    command(users, "list", lists=True)(list_users)
+    command(users, "show")(show_user)
+    command(items, "list", lists=True)(list_items)
+    command(items, "show")(show_item)
+    command(items, "search", lists=True)(search)
 
 
 def list_users(session: Session, *, after: After = "", limit: Limit = 50) -> None:

@@ -6,15 +6,13 @@ from typing import Any
 import typer
 
 from recsys_tui.render import Column
-from recsys_tui.session import Columns, Session, command
-
-DATA = typer.Typer(rich_markup_mode=None, help="How the data are.", no_args_is_help=True)
+from recsys_tui.session import Columns, Session, command, group
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    command(DATA, "health")(health)
-    app.add_typer(DATA, name="data")
+    data = group(app, "data", "How the data are.")
+    command(data, "health")(health)
 
 
 def health(session: Session) -> None:

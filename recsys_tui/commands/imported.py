@@ -9,9 +9,8 @@ import typer
 from recsys_tui import render
 from recsys_tui.commands.imports import counts, import_facts, mapped, reasons, result_for_people
 from recsys_tui.render import Column
-from recsys_tui.session import Columns, Session, command
+from recsys_tui.session import Columns, Session, command, group
 
-IMPORTS = typer.Typer(rich_markup_mode=None, help="What each import did.", no_args_is_help=True)
 _REJECTED: Columns = [
     "line",
     "reason",
@@ -26,11 +25,11 @@ _REJECTED: Columns = [
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    command(IMPORTS, "list", lists=True)(list_imports)
-    command(IMPORTS, "show")(show_import)
-    command(IMPORTS, "mend")(mend_import)
-    command(IMPORTS, "undo")(undo)
-    app.add_typer(IMPORTS, name="imports")
+    imports = group(app, "imports", "What each import did.")
+    command(imports, "list", lists=True)(list_imports)
+    command(imports, "show")(show_import)
+    command(imports, "mend")(mend_import)
+    command(imports, "undo")(undo)
 
 
 def list_imports(session: Session) -> None:

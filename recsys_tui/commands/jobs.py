@@ -13,23 +13,22 @@ from recsys_tui.commands.runs import POLL_SECONDS, candidate_in_words, ending, e
 from recsys_tui.commands.training import answer
 from recsys_tui.progress import figures_of
 from recsys_tui.render import Column
-from recsys_tui.session import Columns, Session, command
+from recsys_tui.session import Columns, Session, command, group
 
 if TYPE_CHECKING:
     from engine.services import Services
 
-JOBS = typer.Typer(rich_markup_mode=None, help="Training runs, whoever started them.", no_args_is_help=True)
 Number = Annotated[int, typer.Argument(help="Number of the job.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    command(JOBS, "list", lists=True)(list_jobs)
-    command(JOBS, "show")(show_job)
-    command(JOBS, "tail", lists=True)(tail)
-    command(JOBS, "attach")(attach)
-    command(JOBS, "cancel")(cancel)
-    app.add_typer(JOBS, name="jobs")
+    jobs = group(app, "jobs", "Training runs, whoever started them.")
+    command(jobs, "list", lists=True)(list_jobs)
+    command(jobs, "show")(show_job)
+    command(jobs, "tail", lists=True)(tail)
+    command(jobs, "attach")(attach)
+    command(jobs, "cancel")(cancel)
 
 
 def list_jobs(session: Session, *, limit: Limit = 20) -> None:

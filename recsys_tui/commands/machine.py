@@ -11,22 +11,20 @@ import typer
 
 from recsys_tui import render
 from recsys_tui.render import Column
-from recsys_tui.session import Session, command
+from recsys_tui.session import Session, command, group
 
 if TYPE_CHECKING:
     from recsys_tui.health import Check
-
-CONFIG = typer.Typer(rich_markup_mode=None, help="How the program is set up here.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     command(app, "doctor", lists=True)(doctor)
-    command(CONFIG, "show", lists=True)(show)
-    command(CONFIG, "path")(path)
-    command(CONFIG, "edit")(edit)
-    command(CONFIG, "check")(check)
-    app.add_typer(CONFIG, name="config")
+    config = group(app, "config", "How the program is set up here.")
+    command(config, "show", lists=True)(show)
+    command(config, "path")(path)
+    command(config, "edit")(edit)
+    command(config, "check")(check)
 
 
 def doctor(session: Session) -> None:

@@ -10,7 +10,7 @@ from recsys_tui import render
 from recsys_tui.commands.options import VersionName, pairs
 from recsys_tui.protocols import protocol_words
 from recsys_tui.render import Column
-from recsys_tui.session import Columns, Session, command
+from recsys_tui.session import Columns, Session, command, group
 
 if TYPE_CHECKING:
     from engine.services import Services
@@ -20,16 +20,15 @@ Metrics = Annotated[
     list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric, such as ndcg@20; may be given again.")
 ]
 FIGURES = ["version", "model", "trained_at", "split", "metric", "value", "low", "high", "users"]
-METRICS = typer.Typer(rich_markup_mode=None, help="What the figures mean, and what they were.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     command(app, "evaluate", lists=True)(evaluate)
-    command(METRICS, "list", lists=True)(list_metrics)
-    command(METRICS, "explain")(explain_metric)
-    command(METRICS, "history", lists=True)(history)
-    app.add_typer(METRICS, name="metrics")
+    metrics = group(app, "metrics", "What the figures mean, and what they were.")
+    command(metrics, "list", lists=True)(list_metrics)
+    command(metrics, "explain")(explain_metric)
+    command(metrics, "history", lists=True)(history)
 
 
 def evaluate(

@@ -9,15 +9,16 @@ from recsys_tui import render
 from recsys_tui.commands.browse import USERS
 from recsys_tui.commands.options import User
 from recsys_tui.render import Column
-from recsys_tui.session import Columns, Session, command
+from recsys_tui.session import Columns, Session, command, group
 
 _TRACES: Columns = ["version", Column("model_type", "model"), "active", "vector", Column("held_out", "rows held out")]
 
 
-def register(_: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Add the commands of this file to the group `users`."""
-    command(USERS, "export")(export_user)
-    command(USERS, "forget")(forget)
+    users = group(app, "users", USERS)
+    command(users, "export")(export_user)
+    command(users, "forget")(forget)
 
 
 def export_user(

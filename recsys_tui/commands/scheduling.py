@@ -9,22 +9,20 @@ from recsys_tui import render
 from recsys_tui.commands.options import seconds
 from recsys_tui.commands.runs import follow
 from recsys_tui.commands.watching import canary_facts
-from recsys_tui.session import Session, command
+from recsys_tui.session import Session, command, group
 
 if TYPE_CHECKING:
     from engine.services.scheduled import Looked, Trained
     from engine.services.timetable import Overview, Schedule
 
-SCHEDULE = typer.Typer(rich_markup_mode=None, help="Training once a week by itself.", no_args_is_help=True)
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    command(SCHEDULE, "show")(show)
-    command(SCHEDULE, "set")(change)
-    command(SCHEDULE, "run-due")(run_due)
-    command(SCHEDULE, "install")(install)
-    app.add_typer(SCHEDULE, name="schedule")
+    schedule = group(app, "schedule", "Training once a week by itself.")
+    command(schedule, "show")(show)
+    command(schedule, "set")(change)
+    command(schedule, "run-due")(run_due)
+    command(schedule, "install")(install)
 
 
 def show(session: Session) -> None:

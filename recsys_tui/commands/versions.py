@@ -10,25 +10,23 @@ from recsys_tui.commands.options import Guards, VersionName, share
 from recsys_tui.commands.watching import show_canary
 from recsys_tui.protocols import protocol_words
 from recsys_tui.render import Column
-from recsys_tui.session import Columns, Session, command
+from recsys_tui.session import Columns, Session, command, group
 
 if TYPE_CHECKING:
     from store.registry import ModelVersion
 
-MODELS = typer.Typer(rich_markup_mode=None, help="The registry of trained versions.", no_args_is_help=True)
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    command(MODELS, "list", lists=True)(list_versions)
-    command(MODELS, "show")(show)
-    command(MODELS, "activate")(activate)
-    command(MODELS, "rollback")(rollback)
-    command(MODELS, "delete")(delete)
-    command(MODELS, "verify")(verify)
-    command(MODELS, "label")(label)
-    keeping.register(MODELS)
-    app.add_typer(MODELS, name="models")
+    models = group(app, "models", "The registry of trained versions.")
+    command(models, "list", lists=True)(list_versions)
+    command(models, "show")(show)
+    command(models, "activate")(activate)
+    command(models, "rollback")(rollback)
+    command(models, "delete")(delete)
+    command(models, "verify")(verify)
+    command(models, "label")(label)
+    keeping.register(models)
 
 
 def list_versions(session: Session) -> None:
