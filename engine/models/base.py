@@ -47,6 +47,7 @@ class Epoch:
         losses: "train" always, in the units of the model's loss (RMSE for ratings); "valid" where a part was given.
         ratings: rows processed in this epoch.
         note: a sentence for the operator, where there is something to say.
+        once: seconds in it for what no other epoch does, such as choosing a setting.
     """
 
     number: int
@@ -54,6 +55,7 @@ class Epoch:
     losses: dict[str, float] = field(default_factory=dict)
     ratings: int = 0
     note: str = ""
+    once: float = 0.0
 
 
 class State(NamedTuple):

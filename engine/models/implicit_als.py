@@ -10,6 +10,7 @@ Source: Hu, Koren, Volinsky 2008; the regularization by Rendle, Krichene, Zhang,
 of iALS on item recommendation benchmarks".
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -105,9 +106,11 @@ class ImplicitALS(Model):
 
         from engine.models.implicit_steps import Schedule
 
+        once, began = 0.0, time.monotonic()
         if not self.epochs_done:
             average = tried(train, self.config, seed)
             self._take(TrainingFacts.of(train), average)
+            once = time.monotonic() - began
         sized = self.config.sized(len(train))
         schedule = Schedule(train, sized, self.ridge, seed)
         while self.epochs_done < self.config.epochs:
@@ -130,7 +133,8 @@ class ImplicitALS(Model):
             losses = {"train": loss} | ({"valid": self._misses(valid)} if valid is not None and len(valid) else {})
             n_ratings = steps.n_ratings
             del steps  # the rows of a sample are not kept while all rows are grouped
-            yield Epoch(number, self.config.epochs, losses, n_ratings, schedule.note(number))
+            yield Epoch(number, self.config.epochs, losses, n_ratings, schedule.note(number), once)
+            once = 0.0
 
     def settle(self, train: Interactions) -> None:
         """Solve every user exactly, as the last epoch does."""

@@ -83,7 +83,16 @@ def run_auto(
 
 def _request(request: TrainingRequest, model: str, settings: dict[str, Any], seconds: float) -> TrainingRequest:
     """Return the request of a candidate; what becomes of the version is decided when all are there."""
-    return replace(request, model=model, settings=settings, time_limit=seconds, activate=False, better_by="", guards=[])
+    return replace(
+        request,
+        model=model,
+        settings=settings,
+        time_limit=seconds,
+        activate=False,
+        better_by="",
+        guards=[],
+        compiling_apart=True,  # else it would cut those short that are first to need a loop
+    )
 
 
 def _suited(

@@ -54,6 +54,7 @@ def train_epochs(
         model.restore(state)
         yield Progress("note", {"text": f"goes on after epoch {model.epochs_done}"})
     began = last = time.monotonic()
+    apart = 0.0  # seconds of compiling that do not count
     with Compiling() as compiling:
         for epoch in model.fit_epochs(train, seed=request.seed):
             took = time.monotonic() - last
@@ -71,7 +72,9 @@ def train_epochs(
                 raise
             if checkpoints is not None and checkpoints.due:
                 checkpoints.save(model.state, rows)
-            another_ends = time.monotonic() - began + took - compiled <= seconds
+            apart += compiled if request.compiling_apart else 0.0
+            another = took - compiled - epoch.once
+            another_ends = time.monotonic() - began - apart + another <= seconds
             if seconds and epoch.number < epoch.of and not another_ends:
                 model.settle(train)
                 text = f"time limit of {request.time_limit:.3g} s: ended after epoch {epoch.number}"
@@ -87,4 +90,5 @@ def _epoch_data(epoch: Epoch, seconds: float) -> dict[str, Any]:
             hint="lower the learning rate (--set learning_rate=…) or regularize more; the active version stays",
         )
     speed = epoch.ratings / seconds if seconds > 0 else 0.0
-    return asdict(epoch) | {"seconds": round(seconds, 4), "ratings_per_second": round(speed)}
+    told = {name: value for name, value in asdict(epoch).items() if name != "once"}
+    return told | {"seconds": round(seconds, 4), "ratings_per_second": round(speed)}

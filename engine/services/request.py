@@ -26,6 +26,7 @@ class TrainingRequest:
         beside: a version whose held-out rows are held out here too, so that the two can be compared on all of them; ""
             for none.
         time_limit: seconds for the run, 0 for none; between its fits, where there are two, they are shared by rows.
+        compiling_apart: what is compiled on the way, once on a machine, does not count towards `time_limit`.
         threads: 0 for all that the process may use.
         memory_limit: bytes, 0 for what is available.
     """
@@ -44,6 +45,7 @@ class TrainingRequest:
     guards: list[str] = field(default_factory=list)
     like: str = ""
     beside: str = ""
+    compiling_apart: bool = False
 
 
 @dataclass(frozen=True)
