@@ -143,7 +143,9 @@ def _narrowed(wanted: Wanted, items: NDArray[np.int64]) -> tuple[NDArray[np.int6
     """Leave out what no member has among its best: return items (U, C), ascending, and what is wanted among them.
 
     A ranking is judged by its first places, which go to items that some member ranks high; to compare with all of a
-    catalogue over and over takes longer than to train.
+    catalogue over and over takes longer than to train. A held-out item that no member has among its best counts as not
+    found: with a place of its own it would be compared with few of the items that stand about it, and what brings up
+    the middle of the catalogue would seem better than it is.
     """
     users, n_items = wanted.seen.shape
     first = np.searchsorted(wanted.rows, np.arange(users))
@@ -155,7 +157,10 @@ def _narrowed(wanted: Wanted, items: NDArray[np.int64]) -> tuple[NDArray[np.int6
     again[:, 1:] = every[:, 1:] == every[:, :-1]
     keys = (np.arange(users)[:, None] * n_items + every).ravel()
     found = np.searchsorted(keys, wanted.rows * n_items + wanted.items) - wanted.rows * every.shape[1]
-    return every, Wanted(wanted.rows, found, again | np.take_along_axis(wanted.seen, every, axis=1), wanted.places)
+    left_out = again | np.take_along_axis(wanted.seen, every, axis=1)
+    among_best = (items[wanted.rows] == wanted.items[:, None]).any(axis=1)
+    left_out[wanted.rows[~among_best], found[~among_best]] = True
+    return every, Wanted(wanted.rows, found, left_out, wanted.places)
 
 
 def _some(n: int, most: int) -> NDArray[np.bool_]:
