@@ -106,11 +106,9 @@ class ImplicitALS(Model):
 
         from engine.models.implicit_steps import Schedule
 
-        once, began = 0.0, time.monotonic()
-        if not self.epochs_done:
-            average = tried(train, self.config, seed)
-            self._take(TrainingFacts.of(train), average)
-            once = time.monotonic() - began
+        began = time.monotonic()
+        chose = "" if self.epochs_done else self._begin(train, seed)
+        once = time.monotonic() - began
         sized = self.config.sized(len(train))
         schedule = Schedule(train, sized, self.ridge, seed)
         while self.epochs_done < self.config.epochs:
@@ -133,8 +131,17 @@ class ImplicitALS(Model):
             losses = {"train": loss} | ({"valid": self._misses(valid)} if valid is not None and len(valid) else {})
             n_ratings = steps.n_ratings
             del steps  # the rows of a sample are not kept while all rows are grouped
-            yield Epoch(number, self.config.epochs, losses, n_ratings, schedule.note(number), once)
-            once = 0.0
+            note = "; ".join(filter(None, (chose, schedule.note(number))))
+            yield Epoch(number, self.config.epochs, losses, n_ratings, note, once)
+            once, chose = 0.0, ""
+
+    def _begin(self, train: Interactions, seed: int) -> str:
+        """Take the facts and choose the ridge, and say what was chosen."""
+        average = tried(train, self.config, seed)
+        self._take(TrainingFacts.of(train), average)
+        return (
+            f"chose λ {self.ridge.strength:.3g} by the latest ratings, a mean ridge of {average:g}" if average else ""
+        )
 
     def settle(self, train: Interactions) -> None:
         """Solve every user exactly, as the last epoch does."""

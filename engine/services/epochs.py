@@ -73,7 +73,7 @@ def train_epochs(
             if checkpoints is not None and checkpoints.due:
                 checkpoints.save(model.state, rows)
             apart += compiled if request.compiling_apart else 0.0
-            another = took - compiled - epoch.once
+            another = max(took - compiled - epoch.once, 0.0)  # what is done once may be compiled first
             another_ends = time.monotonic() - began - apart + another <= seconds
             if seconds and epoch.number < epoch.of and not another_ends:
                 model.settle(train)
