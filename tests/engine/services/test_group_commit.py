@@ -192,7 +192,7 @@ def test_a_vector_that_fails_is_counted_and_logged_and_the_rating_stays(services
 
 def test_a_stream_of_ratings_has_the_log_and_a_pause_gives_it_up(services, monkeypatch):
     monkeypatch.setattr("engine.services.group_commit._STREAM", 4)
-    monkeypatch.setattr("engine.services.group_commit._IDLE_SECONDS", 0.3)
+    monkeypatch.setattr("engine.services.group_commit._IDLE_SECONDS", 1.0)
 
     def mode():
         with services.database.read() as db:
