@@ -16,7 +16,7 @@ _USERS = (200, 2000)  # at least and at most, whose rankings are looked at
 _ITEMS = 50  # held-out items of a user that are looked at
 _BEST = 100  # items of a member that can come near the top of a blend
 _SEVERAL = 3  # of a user, on average: then ten places tell enough
-_PLACES = (10, 50)  # of the list that are looked at with several held-out items a user, and with few
+_PLACES = (20, 50)  # of the list that are looked at with several held-out items a user, and with few
 _RATINGS = 200_000  # held-out rows that ratings are stacked on
 
 

@@ -98,6 +98,30 @@ def test_two_that_know_different_users_are_blended_to_both():
     assert wanted.gain(weights[0] * halves[0] + weights[1] * halves[1]) > max(map(wanted.gain, halves))
 
 
+def test_who_is_worth_little_has_no_part_and_all_have_the_same_where_nobody_finds_anything():
+    users, items = 400, 60
+    wanted_items = RNG.integers(0, items, users)
+    good = RNG.normal(0, 1, (users, items)).astype(np.float32)
+    good[np.arange(users), wanted_items] += 3
+    others = [RNG.normal(0, 1, (users, items)).astype(np.float32) for _ in range(4)]
+    wanted = Wanted(np.arange(users), wanted_items, np.zeros((users, items), np.bool_))
+    weights = blended([good, *others], wanted)
+    assert weights[0] > 0.7
+    assert ((weights == 0) | (weights >= 0.05)).all()
+    out_of_reach = Wanted(wanted.rows, wanted.items, wanted.seen | (np.arange(items) == wanted_items[:, None]))
+    np.testing.assert_allclose(blended(others, out_of_reach), 0.25)
+
+
+def test_two_as_good_as_each_other_share_the_weight():
+    users, items = 300, 80
+    wanted_items = RNG.integers(0, items, users)
+    both = [RNG.normal(0, 1, (users, items)).astype(np.float32) for _ in range(2)]
+    for scores in both:
+        scores[np.arange(users), wanted_items] += 1.5
+    wanted = Wanted(np.arange(users), wanted_items, np.zeros((users, items), np.bool_))
+    np.testing.assert_allclose(blended(both, wanted), 0.5, atol=0.2)
+
+
 def test_the_gain_by_hand():
     scores = np.array([[5.0, 4, 3, 2], [1, 2, 3, 4]], np.float32)
     seen = np.array([[True, False, False, False], [False] * 4])
