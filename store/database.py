@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from store import errors
 from store.gate import Section, gate_of
 from store.header import Header
+from store.patience import PatientConnection
 from store.wal import checkpoint
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def decoding(path: Path) -> Iterator[None]:
 class _Held:
     """The connection of one thread, closed when the thread ends: left to itself it would wait for the collector."""
 
-    def __init__(self, connection: sqlite3.Connection, generation: int) -> None:
+    def __init__(self, connection: PatientConnection, generation: int) -> None:
         self.connection, self.generation = connection, generation
         self.brought_in = -LOG_ROWS  # rows it had changed at its last checkpoint; the log may be long from before
 
@@ -77,14 +78,14 @@ class Database:
 
     def __init__(self, path: Path | str, *, busy_seconds: float = BUSY_SECONDS, cache_kib: int = CACHE_KIB) -> None:
         self.path = Path(path).expanduser().absolute()
-        self._busy_seconds = busy_seconds
+        self.busy_seconds = busy_seconds
         self._cache_kib = cache_kib
         self._local = threading.local()
         self._gate = gate_of(self.path)
 
     def wait_for_others(self, seconds: float) -> None:
         """Wait this long for another process's transaction from now on."""
-        self._busy_seconds = seconds
+        self.busy_seconds = seconds
         self.close()
 
     @property
@@ -197,7 +198,7 @@ class Database:
         """Return what SQLite raised as one of our errors; others of the caller's block are the caller's."""
         return errors.translate(error, self.path) if isinstance(error, _SQLITE) else None
 
-    def _connection(self) -> sqlite3.Connection:
+    def _connection(self) -> PatientConnection:
         """Return this thread's connection, opening it where there is none."""
         held: _Held | None = getattr(self._local, "held", None)
         if held is None or held.generation != self._gate.generation:
@@ -206,11 +207,12 @@ class Database:
                 held.connection.execute(pragma)
             with suppress(sqlite3.OperationalError):  # others use the write-ahead log just now
                 held.connection.execute(_JOURNAL[wal_is_safe()])
+            held.connection.wait(self.busy_seconds)
             self._gate.add(held)
             self._local.held = held
         return held.connection
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> PatientConnection:
         """Open the file; where a full disk has no room for WAL's shared index, with the index in memory and alone."""
         self._refuse_missing()
         connection = self._open()
@@ -224,10 +226,11 @@ class Database:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         return connection
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> PatientConnection:
         return sqlite3.connect(
             self.path,
-            timeout=self._busy_seconds,
+            factory=PatientConnection,
+            timeout=self.busy_seconds,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
@@ -249,7 +252,7 @@ class Database:
         A version with the WAL-reset bug gets the rollback journal, and no checkpoint by itself (RELIABILITY R9).
         """
         return [
-            f"PRAGMA busy_timeout = {int(self._busy_seconds * 1000)}",
+            f"PRAGMA busy_timeout = {int(self.busy_seconds * 1000)}",
             f"PRAGMA wal_autocheckpoint = {1_000 if wal_is_safe() else 0}",
             "PRAGMA synchronous = FULL",
             "PRAGMA foreign_keys = ON",

@@ -14,7 +14,7 @@ TASTE_DAMPING = 10.0  # the same for the taste in a genre or a decade
 
 def decades_of(years: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """Return the decades that occur, ascending: 199 for 1990 to 1999. Year 0 is unknown and has none."""
-    return np.unique(years[years > 0] // 10)
+    return np.bincount(years[years > 0] // 10).nonzero()[0]  # `unique` would load masked arrays: 40 ms
 
 
 def feature_columns(

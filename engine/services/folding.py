@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data import NO_TIME
 from engine.models.base import FoldsIn, FoldsInMany
 from engine.services.cache import ByteCache
 from engine.services.items import as_trained
@@ -151,36 +150,37 @@ def _together(snapshot: Snapshot, histories: Sequence[History]) -> Sequence[NDAr
 
 def histories(database: Database, snapshot: Snapshot, users: Mapping[str, int]) -> list[History]:
     """Read all ratings of users, by text and dense id, that a version can use, in the order of `located`."""
-    rows = ratings.timed_rows(database, list(users.values()))
-    owners, items, given, times = zip(*rows, strict=True) if rows else ((), (), (), ())
-    owner, at = np.array(owners, np.int64), np.array([NO_TIME if time is None else time for time in times], np.int64)
-    positions, values = _positions(database, snapshot, items), np.array(given, np.float32)
-    order = np.lexsort((positions, at, owner))
-    order = order[positions[order] >= 0]
-    owner, positions, values, at = owner[order], positions[order], values[order], at[order]
-    begin, end = (np.searchsorted(owner, list(users.values()), side) for side in ("left", "right"))
-    return [
-        History(user, user_id, positions[first:last], values[first:last], at[first:last])
-        for (user, user_id), first, last in zip(users.items(), begin.tolist(), end.tolist(), strict=True)
-    ]
+    read = ratings.timed(database, list(users.values()))
+    found = []
+    for user, user_id in users.items():
+        rows, positions = _ordered(database, snapshot, read.get(user_id))
+        known = positions >= 0
+        given = rows.ratings[known].astype(np.float32)
+        found.append(History(user, user_id, positions[known], given, rows.times[known]))
+    return found
 
 
 def located(
     database: Database, snapshot: Snapshot, user_id: int
-) -> tuple[list[int], NDArray[np.int64], NDArray[np.float32]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Read a user's ratings: dense ids of the database (k,), indices of the version, -1 for what it lacks, ratings.
 
     They are in the order that fold-in takes them in: oldest first, those without a time before all others.
     """
-    rows = ratings.timed_pairs(database, user_id)
-    known = _positions(database, snapshot, [item for item, _, _ in rows]).tolist()
-    found = [
-        (NO_TIME if at is None else at, position, item, rating)
-        for (item, rating, at), position in zip(rows, known, strict=True)
-    ]
-    found.sort()
-    positions = np.array([position for _, position, _, _ in found], np.int64)
-    return [item for _, _, item, _ in found], positions, np.array([rating for *_, rating in found], np.float32)
+    read = ratings.timed(database, [user_id])
+    rows, positions = _ordered(database, snapshot, read.get(user_id))
+    return rows.items, positions, rows.ratings.astype(np.float32)
+
+
+def _ordered(
+    database: Database, snapshot: Snapshot, rows: ratings.Timed | None
+) -> tuple[ratings.Timed, NDArray[np.int64]]:
+    """Return ratings in the order of `located`, and the indices of their items in the version (k,)."""
+    if rows is None:
+        return _NO_RATINGS, np.zeros(0, np.int64)
+    positions = _positions(database, snapshot, rows.items.tolist())
+    order = np.lexsort((rows.items, positions, rows.times))
+    return ratings.Timed(rows.items[order], rows.ratings[order], rows.times[order]), positions[order]
 
 
 def _positions(database: Database, snapshot: Snapshot, items: Sequence[int]) -> NDArray[np.int64]:
@@ -190,6 +190,9 @@ def _positions(database: Database, snapshot: Snapshot, items: Sequence[int]) -> 
         for item, text in item_texts(database, list(unmet)):
             snapshot.position(item, text)
     return np.array([known.get(item, -1) for item in items], np.int64)
+
+
+_NO_RATINGS = ratings.Timed(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
 
 
 def folded(snapshot: Snapshot, one: History) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ VIEW_BYTES = 128 << 20
 """What the users remembered may take."""
 
 _VIEW_SIZE = 1_024  # bytes, besides its arrays
-_NOTHING: tuple[list[int], NDArray[np.int64], NDArray[np.float32]] = [], np.zeros(0, np.int64), np.zeros(0, np.float32)
+_NOTHING = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +95,9 @@ class Ladder:
         known = positions >= 0
         items, given = positions[known], values[known]
         rung, scorer, vector = self._rung(snapshot, user, key, items, given, prefer)
-        if rung == POPULARITY and rated and not len(items):
-            texts = dict(catalog.item_texts(self._database, rated))
-            rung, scorer, vector = self._by_genres_of(snapshot, [texts[item] for item in rated], values)
+        if rung == POPULARITY and len(rated) and not len(items):
+            texts = dict(catalog.item_texts(self._database, rated.tolist()))
+            rung, scorer, vector = self._by_genres_of(snapshot, [texts[item] for item in rated.tolist()], values)
         mean = float(values.mean()) if len(values) else model.facts.mean
         return View(user, key[1] if key else -1, rung, scorer, vector, items, given, mean, len(rated))
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +18,7 @@ from engine.models.popularity import Popularity
 from engine.services.combining import put_together
 from engine.services.fallback import in_turn, popularity_now
 from engine.services.memory import Memory
-from engine.services.swap import Swap, is_small
+from engine.services.swap import Swap, is_small, warm
 from store import errors as store_errors
 from store import names, ratings
 from store.artifacts import Bundle
@@ -153,13 +153,16 @@ class MLModelManager:
             Damaged: its files are not what was written, or make no model.
         """
         try:
-            return self._load(version).model
+            found = self._load(version)
         except store_errors.Damaged:
             raise
         except UNUSABLE as error:
             raise store_errors.Damaged(
                 f"{version.name} makes no model: {_said(error)}", hint="train again; the active version stays"
             ) from error
+        if self._answering:  # it may be served next: whoever asks first shall not wait for it
+            warm(found)
+        return found.model
 
     def snapshot(self, name: str = "active", user: str | None = None) -> Snapshot:
         """Load a version for serving; in place of a damaged one a version that served before it, else popularity.
@@ -194,16 +197,26 @@ class MLModelManager:
 
     def _next(self, name: str) -> tuple[Snapshot, bool]:
         """Return what answers for a name now, and whether it will go on so: not while a large version is loaded."""
-        before, wanted = self._answering.get(name), self._registry.resolve(name)
-        if before is None or wanted.id in self._loaded or is_small(wanted):
+        before = self._answering.get(name)
+        if before is not None and self._swap.goes_on(name):
+            return before, False
+        wanted = self._registry.resolve(name)
+        if before is None or wanted.id in self._loaded:
             found: Snapshot | None = self._find(wanted)
+        elif is_small(wanted):
+            found = self._swap.load(name, lambda: self._find(wanted), wait=True)
         else:
-            found = self._swap.load(wanted, lambda: self._find(wanted))
+            found = self._swap.load(name, lambda: self._find_warm(wanted), wait=False)
         if found is None and before is not None:
             return before, False
         assert found is not None  # noqa: S101  only where something answers meanwhile
         self._answering[name] = found
         return found, True
+
+    def _find_warm(self, wanted: ModelVersion) -> Snapshot:
+        found = self._find(wanted)
+        warm(found)
+        return found
 
     def _find(self, wanted: ModelVersion) -> Snapshot:
         notes: list[str] = []
@@ -237,7 +250,11 @@ class MLModelManager:
             model, calibration = restored(version.model_type, self._registry.load(version))
             if isinstance(model, Combines):
                 put_together(self._registry, version, model, lambda member: self._load(member).model)
-            self._loaded[version.id] = Snapshot(version, model, calibration)
+            made = Snapshot(version, model, calibration)
+            alike = (one for one in list(self._loaded.values()) if one.model.facts.items == model.facts.items)
+            if (other := next(alike, None)) is not None:  # the items that it has met need not be met again
+                made = replace(made, positions=other.positions, names=other.names)
+            self._loaded[version.id] = made
         return self._loaded[version.id]
 
 

@@ -1,4 +1,4 @@
-"""Loading the version that takes over in a thread of its own, while the one before goes on answering."""
+"""Loading the version that takes over while the one before goes on answering."""
 
 import threading
 from concurrent.futures import Future
@@ -12,44 +12,45 @@ if TYPE_CHECKING:
     from engine.services.manager import Snapshot
     from store.registry import ModelVersion
 
-PATIENCE_SECONDS = 0.03
-"""How long the first reader waits for the next version before the one before answers; later ones do not wait."""
-
 SMALL_BYTES = 4 << 20
 """Files that are loaded in less than that: they take over with the first question."""
 
 
 class Swap:
-    """The versions that are being loaded."""
+    """What is being loaded, by the name that it was asked for by."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loading: dict[int, Future[Snapshot]] = {}
+        self._loading: dict[str, Future[Snapshot]] = {}
 
-    def load(self, version: "ModelVersion", work: "Callable[[], Snapshot]") -> "Snapshot | None":
+    def goes_on(self, name: str) -> bool:
+        """Tell whether what takes over a name is still being loaded."""
+        future = self._loading.get(name)
+        return future is not None and not future.done()
+
+    def load(self, name: str, work: "Callable[[], Snapshot]", *, wait: bool) -> "Snapshot | None":
         """Return what the work gives, or None as long as it goes on; what it raises is raised here.
 
         Args:
-            version: what is loaded; asking again joins the work that goes on.
+            name: what it takes over; asking again joins the work that goes on.
             work: loads it.
+            wait: do the work in the caller's time; others who ask meanwhile do not wait for it.
         """
         with self._lock:
-            future = self._loading.get(version.id)
-            patience = 0.0
+            future = self._loading.get(name)
+            begin = future is None
             if future is None:
-                future = self._loading[version.id] = Future()
-                patience = PATIENCE_SECONDS
-                threading.Thread(target=_run, args=(future, work), name=f"load {version.name}", daemon=True).start()
-        try:
-            return future.result(timeout=patience)
-        except TimeoutError:
-            if future.done():
-                raise
+                future = self._loading[name] = Future()
+        if begin and wait:
+            _run(future, work)
+        elif begin:
+            threading.Thread(target=_run, args=(future, work), name=f"load {name}", daemon=True).start()
+        if not future.done():
             return None
-        finally:
-            if future.done():
-                with self._lock:
-                    self._loading.pop(version.id, None)
+        with self._lock:
+            if self._loading.get(name) is future:
+                del self._loading[name]
+        return future.result()
 
 
 def is_small(version: "ModelVersion") -> bool:
@@ -58,9 +59,9 @@ def is_small(version: "ModelVersion") -> bool:
 
 
 def warm(snapshot: "Snapshot") -> None:
-    """Make what the first question would otherwise wait for: the lower rungs, and the pages of the arrays."""
+    """Make what first questions would otherwise wait for: the lower rungs, the pages of arrays, tables by columns."""
     model = snapshot.model
-    for rung in (snapshot.popular, snapshot.content, model):
+    for rung in (snapshot.popular, snapshot.content, model, model):  # columns are made from the second time on
         scores = rung.scores(rung.cold_vector())
         assert scores.dtype == np.float32  # noqa: S101  reading them has brought every page in
 
@@ -68,7 +69,6 @@ def warm(snapshot: "Snapshot") -> None:
 def _run(future: "Future[Snapshot]", work: "Callable[[], Snapshot]") -> None:
     try:
         found = work()
-        warm(found)
     except BaseException as error:  # noqa: BLE001  it is raised where the version is asked for
         future.set_exception(error)
     else:

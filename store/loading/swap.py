@@ -6,6 +6,7 @@ processes see the old content or the new, whenever this process dies.
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from store.database import Connection, Database
 from store.errors import translate
 
 _PAGES_A_STEP = 4_096  # between two steps Ctrl-C is heard
+_NAP = 0.002  # seconds between two looks whether others let the file go
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,14 @@ def put_back(database: Database, copy: PrivateCopy) -> bool:
         Busy: others read or write for longer than the database waits.
         NoSpace: nothing has changed.
     """
+    waited_since: list[float] = []
 
     def heard(status: int, _remaining: int, _total: int) -> None:
-        if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        if status not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            waited_since.clear()
+            return
+        waited_since.append(time.monotonic())
+        if waited_since[-1] - waited_since[0] >= database.busy_seconds:
             raise errors.Busy(
                 f"{database.path}: database is locked", hint="another process is writing; try again when it has ended"
             )
@@ -83,7 +90,7 @@ def put_back(database: Database, copy: PrivateCopy) -> bool:
             changed = data_version(original) != copy.version
             original.execute("COMMIT")
             if not changed:
-                copy.connection.backup(original, pages=_PAGES_A_STEP, progress=heard)
+                copy.connection.backup(original, pages=_PAGES_A_STEP, progress=heard, sleep=_NAP)
         finally:
             if original.in_transaction:
                 original.execute("ROLLBACK")

@@ -28,7 +28,7 @@ LIBRARY_FOR = {
         "recsys_tui/widgets",
     ],
     "textual_plotext": ["recsys_tui/screens", "recsys_tui/widgets"],
-    "sqlite3": ["store/database.py", "store/migrations.py", "store/loading/swap.py"],
+    "sqlite3": ["store/database.py", "store/migrations.py", "store/patience.py", "store/loading/swap.py"],
     "adbc_driver_sqlite": ["store/adbc.py"],
     "adbc_driver_manager": ["store/adbc.py"],
     "numba": ["engine"],

@@ -162,6 +162,24 @@ class TestLocks:
         holder.stdout.close()
         holder.stderr.close()
 
+    def test_a_reader_goes_on_within_a_moment_of_the_release(self, database):
+        late = []
+        assert users(database) == []  # the connection is open
+        with closing(sqlite3.connect(database.path, isolation_level=None, check_same_thread=False)) as other:
+
+            def release():
+                other.execute("COMMIT")
+                late.append(time.monotonic())
+
+            for _ in range(5):  # SQLite's own waiting would look 103, 128 and 178 ms after the first time
+                other.execute("BEGIN EXCLUSIVE")
+                later = threading.Timer(0.135, release)
+                later.start()
+                users(database)
+                late[-1] = time.monotonic() - late[-1]
+                later.join()
+        assert min(late) < 0.025
+
     def test_a_connection_carried_across_fork_is_refused(self, tmp_path):
         code = """
 import os, sys

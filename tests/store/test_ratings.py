@@ -35,6 +35,16 @@ def test_a_history_is_in_the_order_of_items(filled: Database) -> None:
     assert ratings.history(filled, "nobody") == []
 
 
+def test_timed_ratings_of_many_users_are_columns(filled: Database) -> None:
+    found = ratings.timed(filled, [3, 2, 1, 99])
+    assert {user: [column.tolist() for column in rows] for user, rows in found.items()} == {
+        1: [[1, 2], [5.0, 3.0], [10, 20]],
+        2: [[1], [1.0], [-(2**63)]],
+    }
+    assert ratings.timed(filled, []) == {}
+    assert len(ratings.timed(filled, [99] * 1_200 + [1])) == 1  # more than SQLite takes values at once
+
+
 def test_get_gives_one_rating_or_none(filled: Database) -> None:
     assert ratings.get(filled, "ann", "alien") == ("alien", 3.0, 20, 2)
     assert ratings.get(filled, "bob", "alien") is None

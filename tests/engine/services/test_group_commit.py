@@ -140,7 +140,7 @@ def test_what_is_refused_touches_nobody_else(services, held):
 
 
 def test_a_lock_that_stays_is_an_error_and_the_next_rating_goes_through(services, held):
-    services.database._busy_seconds = 0.2
+    services.database.busy_seconds = 0.2
     services.database.close()
     held.execute("BEGIN IMMEDIATE")
     with ThreadPoolExecutor(4) as pool:
