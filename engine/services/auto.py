@@ -91,7 +91,7 @@ def _request(request: TrainingRequest, model: str, settings: dict[str, Any], sec
         activate=False,
         better_by="",
         guards=[],
-        compiling_apart=True,  # else it would cut those short that are first to need a loop
+        once_apart=True,  # else it would cut those short that are first to need a loop
     )
 
 

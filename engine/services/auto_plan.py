@@ -116,6 +116,7 @@ class Plan:
 def shortest_fit(model: str, n_users: int, n_items: int, n_ratings: int) -> float:
     """Return about how many seconds the shortest useful fit of a model takes on two processors; see docs/models.md."""
     from engine.models.ease_steps import has_factors
+    from engine.models.implicit_ridge import MANY
 
     millions, part = n_ratings / 1e6, min(n_items, 4000) / 4000
     size = n_users if has_factors(n_users, n_items) else n_items
@@ -124,7 +125,7 @@ def shortest_fit(model: str, n_users: int, n_items: int, n_ratings: int) -> floa
         "mf": 0.5 * millions,
         "ease": 2 * millions + 8 * (size / 5000) ** 3 + n_users * n_items / 1e8,
         "next": 2 * millions + 5 * part**3,
-        "ials": 1.0 * millions,
+        "ials": (1.0 if n_ratings >= MANY else 30.0) * millions,  # of few the ridge is chosen first
         "bayesian-mf": 5 * millions,
         "ncf": 3 + 15 * millions,  # torch is loaded first
     }

@@ -54,7 +54,7 @@ def train_epochs(
         model.restore(state)
         yield Progress("note", {"text": f"goes on after epoch {model.epochs_done}"})
     began = last = time.monotonic()
-    apart = 0.0  # seconds of compiling that do not count
+    apart = 0.0  # seconds that do not count
     with Compiling() as compiling:
         for epoch in model.fit_epochs(train, seed=request.seed):
             took = time.monotonic() - last
@@ -72,7 +72,7 @@ def train_epochs(
                 raise
             if checkpoints is not None and checkpoints.due:
                 checkpoints.save(model.state, rows)
-            apart += compiled if request.compiling_apart else 0.0
+            apart += max(compiled, epoch.once) if request.once_apart else 0.0  # the one may be in the other
             another = max(took - compiled - epoch.once, 0.0)  # what is done once may be compiled first
             another_ends = time.monotonic() - began - apart + another <= seconds
             if seconds and epoch.number < epoch.of and not another_ends:

@@ -1,6 +1,6 @@
 """Making a version again: the same request on the same rows, and whether the artifact is the same, byte for byte."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,8 @@ def request_like(version: ModelVersion, *, threads: int, memory_limit: int) -> T
         raise UsageRefused(
             f"{version.name} does not say how it was trained", hint="only a version that `train` made can be made again"
         )
-    known = {field.name for field in fields(TrainingRequest)}
-    asked = TrainingRequest(**{key: value for key, value in recorded.items() if key in known})
     return replace(
-        asked,
+        TrainingRequest.recorded(recorded),
         activate=False,
         better_by="",
         guards=[],

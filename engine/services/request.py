@@ -1,7 +1,8 @@
 """What is asked of a training run, and what it says while it goes."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 AUTO = "auto"
 """Stands in a request in place of a model: what suits the data is trained, and the best is taken."""
@@ -26,7 +27,7 @@ class TrainingRequest:
         beside: a version whose held-out rows are held out here too, so that the two can be compared on all of them; ""
             for none.
         time_limit: seconds for the run, 0 for none; between its fits, where there are two, they are shared by rows.
-        compiling_apart: what is compiled on the way, once on a machine, does not count towards `time_limit`.
+        once_apart: what is done once, such as compiling and choosing a setting, does not count towards `time_limit`.
         threads: 0 for all that the process may use.
         memory_limit: bytes, 0 for what is available.
     """
@@ -45,7 +46,13 @@ class TrainingRequest:
     guards: list[str] = field(default_factory=list)
     like: str = ""
     beside: str = ""
-    compiling_apart: bool = False
+    once_apart: bool = False
+
+    @classmethod
+    def recorded(cls, told: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> Self:
+        """Return a request as it was recorded, by this program or an earlier one, less what is not asked for again."""
+        kept = {one.name for one in fields(cls)}.difference(without)
+        return cls(**{name: value for name, value in told.items() if name in kept})
 
 
 @dataclass(frozen=True)

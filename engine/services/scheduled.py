@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.services import alerts, retention, timetable
@@ -148,8 +148,7 @@ def _again(version: ModelVersion) -> TrainingRequest | None:
     recorded = version.lineage.get("request")
     if not isinstance(recorded, dict) or version.members:
         return None
-    kept = {field.name for field in fields(TrainingRequest)} - {"activate", "better_by", "guards", "like"}
-    return TrainingRequest(**{name: value for name, value in recorded.items() if name in kept})
+    return TrainingRequest.recorded(recorded, without=("activate", "better_by", "guards", "like"))
 
 
 def _trained(services: "Services", request: TrainingRequest, means: Means, *, unless_changed: bool) -> Trained:

@@ -118,9 +118,9 @@ def checkpoint_folder(services: Services, job: int) -> Path:
 
 
 def _run(services: Services, job: int, cancel: threading.Event, *, beside_others: bool) -> int:
-    recorded = dict(services.journal.get(job).request)
-    resume, wait = recorded.pop("resume"), recorded.pop("wait")
-    request = TrainingRequest(**recorded)
+    recorded = services.journal.get(job).request
+    resume, wait = recorded["resume"], recorded["wait"]
+    request = TrainingRequest.recorded(recorded)
     checkpoints = Checkpoints(checkpoint_folder(services, job))
     with training_lock(services.registry.folder, wait_seconds=wait or 5.0, shared=beside_others):
         if not beside_others:  # what another is writing looks like an orphan

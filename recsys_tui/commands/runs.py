@@ -71,8 +71,8 @@ def _resumed(services: "Services", number: int, options: Any) -> Any:
         )
     if options.model not in ("", job.model):
         raise UsageRefused(f"job {number} trains {job.model}", hint=f"recsys-tui train --resume {number}")
-    recorded = {key: value for key, value in job.request.items() if key not in {"resume", "wait"}}
-    return replace(TrainingRequest(**recorded), activate=options.activate or recorded["activate"])
+    asked = TrainingRequest.recorded(job.request)
+    return replace(asked, activate=options.activate or asked.activate)
 
 
 def finished(session: Session, services: "Services", number: int) -> dict[str, Any]:

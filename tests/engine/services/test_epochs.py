@@ -50,11 +50,18 @@ def test_a_limit_ends_before_the_epoch_that_would_not():
 
 
 @pytest.mark.parametrize(("apart", "epochs"), [(False, 1), (True, 5)])
+def test_what_is_done_once_counts_towards_a_limit_unless_it_is_apart(apart, epochs):
+    request = TrainingRequest("popularity", once_apart=apart)
+    events = list(train_epochs(Slow(), planted()[0], request, None, seconds=0.2))
+    assert sum(event.kind == "epoch" for event in events) == epochs
+
+
+@pytest.mark.parametrize(("apart", "epochs"), [(False, 1), (True, 5)])
 def test_compiling_counts_towards_a_limit_unless_it_is_apart(monkeypatch, apart, epochs):
     taken = iter([10.0, 0.0, 0.0, 0.0, 0.0])
     monkeypatch.setattr("engine.jit.Compiling.taken", lambda _: next(taken))
     clock = iter([0.0, 10.1, 10.1, *[10.2] * 40])  # began; after the first epoch, and when it is told
     monkeypatch.setattr("engine.services.epochs.time.monotonic", lambda: next(clock))
-    request = TrainingRequest("popularity", compiling_apart=apart)
+    request = TrainingRequest("popularity", once_apart=apart)
     events = list(train_epochs(Slow(), planted()[0], request, None, seconds=1.0))
     assert sum(event.kind == "epoch" for event in events) == epochs
