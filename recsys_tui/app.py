@@ -15,7 +15,7 @@ from textual.filter import LineFilter, NoColor
 
 from recsys_tui.actions import EVERYWHERE, PLACES
 from recsys_tui.screens import SCREENS
-from recsys_tui.screens.around import Around, screen_text
+from recsys_tui.screens.around import Around
 from recsys_tui.screens.base import Place
 from recsys_tui.stream import Desk, StoreChanged, StoreState, StoreTrouble, Stream, refuse_migration
 from recsys_tui.stylesheet import KeptStylesheet
@@ -25,8 +25,8 @@ from recsys_tui.widgets.plain import PlainCharacters
 if TYPE_CHECKING:
     from engine.services import Services
 
-_MOST_LOOKS, _QUIET_LOOKS = 400, 12
 _CACHE_KIB = 1024  # a thread: what is on a screen is little, and there are several threads
+_STILL_SECONDS = 0.15  # at most, until the first place is drawn: by then it has mostly something to show
 _BEGUN_SECONDS = 2.0  # after the first place was asked for: what is there by then stays for good
 _END_SECONDS = {signal.SIGTERM: 15.0, signal.SIGHUP: 3.0, signal.SIGINT: 15.0}
 EXIT_BY_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
@@ -72,6 +72,7 @@ class RecsysApp(Around):
         self.kept = kept or UiState()
         self.database_path = database
         self.places = [name for name in PLACES if name in SCREENS]
+        self._begin_in(self.options.screen or self.kept.get("app.place", ""))
         self.keys = dict(self.options.keys)
         self.desk = Desk()
         self.state = StoreState()
@@ -84,6 +85,7 @@ class RecsysApp(Around):
         self._opening = threading.Lock()
         self._stream = Stream(self.services, self.post_message, seconds=2.0 if self.slow else 0.5)
         self._plain.enabled = self.ascii = self.options.ascii
+        self._still = False
         self.failure: Exception | None = None
         self.farewell = ""
         self.theme = self._first_theme()
@@ -135,21 +137,38 @@ class RecsysApp(Around):
         """Tell why an action does nothing."""
         self.toast("started with --read-only: nothing is changed", severity="warning")
 
+    def _begin_in(self, place: str) -> None:
+        """Make this the mode that is shown first, instead of an empty screen that Textual would show before it."""
+        self._current_mode = place if place in self.places else self.places[0]
+        self._screen_stacks = {self._current_mode: []}
+
     # --- beginning and end ----------------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
-        """Show the first place and begin to watch the database."""
+        """Begin to watch the database."""
         if not self.is_headless:
             loop = asyncio.get_running_loop()
             for number in EXIT_BY_SIGNAL:
                 signal.signal(number, lambda got, _: self._end_by(signal.Signals(got), loop))
-        wanted = self.options.screen or self.kept.get("app.place", self.places[0])
-        self.switch_mode(wanted if wanted in self.places else self.places[0])
         self._stream.start()
+        self._hold_still()
         self.set_timer(_BEGUN_SECONDS, self._begun)
         for notice in (self.options.notice, self.kept.notice):
             if notice:
                 self.toast(notice, severity="warning", seconds=20)
+
+    def _hold_still(self) -> None:
+        """Draw nothing until there is something to show: drawing empty panes first would hold that up."""
+        self._still = True
+        self._begin_batch()
+        self.set_timer(_STILL_SECONDS, self.show_first)
+
+    def show_first(self) -> None:
+        """Draw the first place, if it was not drawn yet."""
+        if self._still:
+            self._still = False
+            self._end_batch()
+            self.screen.refresh(layout=True)
 
     def _begun(self) -> None:
         """Make what comes next, and collect garbage, but not among what there is: that would hold up the keys."""
@@ -203,6 +222,8 @@ class RecsysApp(Around):
         self.seen_store = True
         for screen in self.places_made():
             screen.take_changes(message.kinds)
+        if not self.place().busy:
+            self.show_first()
         if not first:
             self._tell_endings(before, message.state)
 
@@ -212,6 +233,7 @@ class RecsysApp(Around):
         self._services = None
         for screen in self.places_made():
             screen.take_trouble(message)
+        self.show_first()
 
     def places_made(self) -> list[Place]:
         """Return the places that were shown so far."""
@@ -268,21 +290,3 @@ class RecsysApp(Around):
             super()._handle_exception(error)
         else:
             self.exit(1, return_code=1)
-
-
-def picture(database: Path, options: Options, size: tuple[int, int]) -> tuple[str, str]:
-    """Draw the UI without a terminal, once everything on it has been read; return it as SVG and as text."""
-
-    async def draw() -> tuple[str, str]:
-        app = RecsysApp(database, options, kept=UiState(Path(os.devnull)))
-        async with app.run_test(size=size) as pilot:
-            quiet = 0
-            for _ in range(_MOST_LOOKS):
-                await pilot.pause(0.05)
-                settled = (app.seen_store or app.trouble) and all(not place.busy for place in app.places_made())
-                quiet = quiet + 1 if settled else 0
-                if quiet == _QUIET_LOOKS:
-                    break
-            return app.export_screenshot(), screen_text(app.screen)
-
-    return asyncio.run(draw())

@@ -1,8 +1,5 @@
-"""The command line: the root, and the one place where errors become exit codes."""
+"""The command line: its root, and what is said where it makes no sense."""
 
-import os
-import signal
-import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
@@ -14,10 +11,9 @@ import typer
 
 from recsys_tui import render
 from recsys_tui.commands.root import Root, modules, nearest
-from recsys_tui.session import Interrupted, Session, names_alone
+from recsys_tui.ending import Interrupted, ended
+from recsys_tui.session import Session, names_alone
 from store.secrets import redacted
-
-INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
 
 _ABOUT = """Recommendations in a terminal: import ratings, train, compare, activate, explain. Offline, one SQLite file.
 
@@ -73,33 +69,28 @@ def root(
         print_version()
         raise typer.Exit
     if ctx.invoked_subcommand is None:
-        from recsys_tui.commands import tui
+        from recsys_tui.opening import begin, usable
 
-        if tui.usable():
-            raise typer.Exit(tui.begin(Session(ctx.obj)))
+        if usable():
+            raise typer.Exit(begin(Session(ctx.obj).given))
         typer.echo(ctx.get_help())
         raise typer.Exit(2)
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command line and return its exit code; nothing else in the program decides one."""
+    """Run a command line and return its exit code."""
     as_json = "--json" in arguments
-    signal.signal(signal.SIGTERM, _terminate)
+    return ended(lambda: _answered(arguments, as_json=as_json), as_json=as_json)
+
+
+def _answered(arguments: list[str], *, as_json: bool) -> int:
+    """Run a command line; what makes no sense to the parser is reported here."""
     try:
-        code = tree(arguments)(arguments, prog_name="recsys-tui", standalone_mode=False)
-        render.Terminal.of(sys.stdout).flush()
+        return int(tree(arguments)(arguments, prog_name="recsys-tui", standalone_mode=False) or 0)
     except click.ClickException as error:
         return _refused(error, as_json=as_json)
-    except (Interrupted, KeyboardInterrupt, click.Abort) as error:
-        hint = str(error) or "what was committed stays; the same command can be given again"
-        render.error("interrupted", hint, as_json=as_json, code="interrupted")
-        return INTERRUPTED
-    except render.OutputClosedError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains while it exits
-        return BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001  the last line of defence: a traceback is a bug
-        return _failed(error, as_json=as_json)
-    return int(code or 0)
+    except click.Abort as error:
+        raise Interrupted(str(error)) from error
 
 
 def _refused(error: click.ClickException, *, as_json: bool) -> int:
@@ -119,19 +110,3 @@ def _refused(error: click.ClickException, *, as_json: bool) -> int:
         message, hint = f"{error.option_name} was taken for an option", f"write -- before it: {path} … -- ARGUMENTS"
     render.error(redacted(message), hint, as_json=as_json, code="usage")
     return 2
-
-
-def _failed(error: Exception, *, as_json: bool) -> int:
-    """Report any other error; those that are ours carry a code and a hint."""
-    if not hasattr(error, "code") or not hasattr(error, "hint"):
-        if os.environ.get("RECSYS_DEBUG"):
-            raise error
-        message = redacted(f"unexpected {type(error).__name__}: {error}")
-        render.error(message, "RECSYS_DEBUG=1 shows where; please report it", as_json=as_json)
-        return 1
-    render.error(redacted(str(error)), error.hint, as_json=as_json, code=str(error.code))
-    return render.exit_code(error)
-
-
-def _terminate(*_: object) -> None:
-    raise SystemExit(TERMINATED)

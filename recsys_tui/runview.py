@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from recsys_tui import render
+from recsys_tui.runs import event_line
 
 if TYPE_CHECKING:
     from store.journal import Event, Job
@@ -52,8 +53,6 @@ class RunView:
 
     def take(self, events: Iterable["Event"]) -> None:
         """Take further events, in order."""
-        from recsys_tui.commands.jobs import event_line
-
         for event in events:
             self.seen = event.seq
             if event.kind == "epoch":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from recsys_tui import render
+from recsys_tui.ending import Interrupted
 from recsys_tui.render import Column
 from recsys_tui.settings import Settings, SettingsError, load
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 Format = Literal["auto", "table", "json", "ndjson", "csv", "tsv"]
 Columns = list[Column | str]
-
-
-class Interrupted(Exception):
-    """Ctrl-C in a command, with what to know now; of the interrupt itself the libraries would swallow the words."""
 
 
 class Session:

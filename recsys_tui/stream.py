@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _JOBS = 50
 _LOOK_AT_PROCESSES_SECONDS = 2.0
+_SOON_SECONDS = 0.2  # after the first look: by then what it found is on the screen
 THREADS = 3  # connections to the database are one a thread, each with a cache of its own
 
 
@@ -165,6 +166,7 @@ class Stream:
         self._told: tuple[str, str] | None = None
         self._file: tuple[int, int] | None = None
         self._processes_at = 0.0
+        self._looked = False
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
@@ -184,8 +186,13 @@ class Stream:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._look()
-            self._wake.wait(self._seconds)
+            self._wake.wait(_SOON_SECONDS if self._incomplete else self._seconds)
             self._wake.clear()
+
+    @property
+    def _incomplete(self) -> bool:
+        """True after the first look, which goes without the schedule: time zones take longer to load than all else."""
+        return self._state is not None and self._state.schedule is None
 
     def _look(self) -> None:
         try:
@@ -198,8 +205,9 @@ class Stream:
                 tuple(services.registry.versions()),
                 ratings.revision(services.database),
                 getattr(canaries.running(services.database), "version", None),
-                _schedule(services.database),
+                _schedule(services.database) if self._looked else None,
             )
+            self._looked = True
         except Exception as error:  # noqa: BLE001  whatever it is, polling goes on: it may pass
             told = (str(error), getattr(error, "hint", "run `recsys-tui doctor`"))
             self._watch = self._state = None
@@ -217,7 +225,7 @@ class Stream:
         """Tell whether to read: after any change, and now and then while a job runs, whose process may be gone."""
         if self._watch is None:
             self._watch = Watch(services.database)
-        changed = self._watch.changed() or self._state is None
+        changed = self._watch.changed() or self._state is None or self._incomplete
         now = time.monotonic()
         waiting = self._state is not None and self._state.running is not None
         if changed or (waiting and now - self._processes_at >= _LOOK_AT_PROCESSES_SECONDS):

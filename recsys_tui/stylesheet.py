@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 
 from textual.cache import LRUCache
 from textual.css.stylesheet import Stylesheet
@@ -20,6 +21,11 @@ class KeptStylesheet(Stylesheet):
         self._parse_cache = LRUCache(_SOURCES)
         self._stale = False
         self._only: DOMNode | None = None
+
+    def read(self, filename: str | PurePath) -> None:
+        """Read a file of rules, which are parsed when they are first asked for."""
+        super().read(filename)
+        self._rules_map = None
 
     def set_variables(self, variables: dict[str, str]) -> None:
         """Take the colours of a theme; the same ones change nothing."""

@@ -5,6 +5,8 @@ from dataclasses import fields
 from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from recsys_tui.quantities import seconds
+
 if TYPE_CHECKING:
     from engine.services.request import TrainingRequest
 
@@ -82,7 +84,6 @@ def problems(model: str, settings: Mapping[str, str], options: Mapping[str, str]
 
 def _wrong_option(name: str, value: str) -> str:
     """Return what is wrong with one of `OPTIONS`, or nothing."""
-    from recsys_tui.commands.options import seconds
     from store.errors import StoreError
 
     try:
@@ -117,7 +118,6 @@ def request_of(
 ) -> "TrainingRequest":
     """Return what is asked for; values that `problems` refuses raise ValueError or an error of ours."""
     from engine.services.request import TrainingRequest
-    from recsys_tui.commands.options import seconds
 
     limit = options["time limit"]
     return TrainingRequest(

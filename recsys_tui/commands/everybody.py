@@ -7,9 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys_tui.ending import Interrupted
 from recsys_tui.inputs import read_cells
 from recsys_tui.parts import Parts
-from recsys_tui.session import Interrupted, Session
+from recsys_tui.session import Session
 from store.errors import NotFound, UsageRefused, translate
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import typer
 
 from recsys_tui import render
 from recsys_tui.addresses import full_address, is_address
-from recsys_tui.commands.options import pairs, seconds
 from recsys_tui.progress import Line
+from recsys_tui.quantities import pairs, seconds
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 

@@ -9,10 +9,12 @@ import typer
 
 from recsys_tui import render
 from recsys_tui.commands.options import Limit
-from recsys_tui.commands.runs import POLL_SECONDS, candidate_in_words, ending, epochs_of, job_facts, watch
+from recsys_tui.commands.runs import POLL_SECONDS, ending, epochs_of, watch
 from recsys_tui.commands.training import answer
+from recsys_tui.facts import job_facts
 from recsys_tui.progress import figures_of
 from recsys_tui.render import Column
+from recsys_tui.runs import event_line
 from recsys_tui.session import Columns, Session, command, group
 
 if TYPE_CHECKING:
@@ -138,15 +140,3 @@ def _events(services: "Services", number: int, *, follow: bool) -> Iterator[dict
             return
         render.Terminal.of(sys.stdout).flush()
         time.sleep(POLL_SECONDS)
-
-
-def event_line(row: dict[str, Any]) -> str:
-    """Return an event of a run, its kind among its data, in one line for people."""
-    if row["kind"] == "version":
-        return f"{row['version']} is registered" + (" and active" if row["active"] else "")
-    if row["kind"] == "candidate":
-        return f"{row['model']}: {candidate_in_words(row)}"
-    if row["kind"] != "epoch":
-        return str(row.get("stage") or row.get("text") or row.get("why"))
-    parts = [f"epoch {row['number']}/{row['of']}", *figures_of(row), render.duration(row["seconds"])]
-    return "  ".join(parts + ([row["note"]] if row.get("note") else []))

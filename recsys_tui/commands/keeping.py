@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands.options import VersionName, seconds
+from recsys_tui.commands.options import VersionName
 from recsys_tui.protocols import protocol_words
+from recsys_tui.quantities import seconds
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 

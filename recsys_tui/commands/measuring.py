@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands.options import VersionName, pairs
+from recsys_tui.commands.options import VersionName
 from recsys_tui.protocols import protocol_words
+from recsys_tui.quantities import pairs
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command, group
 

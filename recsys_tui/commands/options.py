@@ -1,10 +1,8 @@
-"""Options that several commands share, and what is typed into them."""
+"""Options that several commands share."""
 
 from typing import Annotated
 
 import typer
-
-from store.errors import UsageRefused
 
 User = Annotated[str, typer.Argument(help="User id, exactly as in the data.")]
 Item = Annotated[str, typer.Argument(help="Item id, exactly as in the data.")]
@@ -15,60 +13,3 @@ After = Annotated[str, typer.Option("--after", help="Begin after this id: the la
 Guards = Annotated[
     list[str], typer.Option("--guard", metavar="METRIC:-1%", help="How much worse another metric may become; repeat.")
 ]
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def seconds(text: str, flag: str) -> float:
-    """Read a duration: 90, 90s, 10m or 1h.
-
-    Raises:
-        UsageRefused: it is none of these, or not above zero.
-    """
-    unit = _UNITS.get(text[-1:])
-    try:
-        value = float(text[:-1]) * unit if unit else float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise UsageRefused(
-            f"{flag} {text} is no duration", hint=f"write {flag} 90, {flag} 90s, {flag} 10m or {flag} 1h"
-        )
-    return value
-
-
-def share(text: str, flag: str) -> float:
-    """Read a share of the users: 10%.
-
-    Raises:
-        UsageRefused: it is none, or not between nobody and everybody.
-    """
-    try:
-        value = float(text.removesuffix("%")) / 100 if text.endswith("%") else -1.0
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise UsageRefused(f"{flag} {text} is no share of the users", hint=f"write {flag} 10%: above 0% and below 100%")
-    return value
-
-
-def pairs(items: list[str], flag: str) -> dict[str, str]:
-    """Read KEY=VALUE items, each of which may hold several with commas between; a part without `=` goes on the value.
-
-    So `--set epochs=5,hidden_layers=64,32` holds two settings.
-
-    Raises:
-        UsageRefused: an item that begins without `=`.
-    """
-    found: dict[str, str] = {}
-    for item in items:
-        key = ""
-        for part in (part for part in item.split(",") if part):
-            name, equals, value = part.partition("=")
-            if equals:
-                key = name.strip()
-                found[key] = value.strip()
-            elif key:
-                found[key] += f",{part.strip()}"
-            else:
-                raise UsageRefused(f"{flag} {part} has no value", hint=f"write {flag} KEY=VALUE")
-    return found

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands.options import seconds
 from recsys_tui.inputs import read_cells
+from recsys_tui.quantities import seconds
 from recsys_tui.session import Session, command
 from store.errors import DataRefused, UsageRefused
 

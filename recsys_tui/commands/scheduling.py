@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands.options import seconds
 from recsys_tui.commands.runs import follow
 from recsys_tui.commands.watching import canary_facts
+from recsys_tui.quantities import seconds
 from recsys_tui.session import Session, command, group
 
 if TYPE_CHECKING:

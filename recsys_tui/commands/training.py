@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from recsys_tui import render
-from recsys_tui.commands.options import Guards, pairs, seconds
-from recsys_tui.commands.runs import candidate_in_words, ending, finished, submit_run
+from recsys_tui.commands.options import Guards
+from recsys_tui.commands.runs import ending, finished
+from recsys_tui.quantities import pairs, seconds
 from recsys_tui.render import Column
+from recsys_tui.runs import candidate_in_words, submit_run
 from recsys_tui.session import Columns, Session, command
 
 if TYPE_CHECKING:

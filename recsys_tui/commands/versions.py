@@ -1,19 +1,18 @@
 """Commands on versions: models."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from recsys_tui import render
 from recsys_tui.commands import keeping
-from recsys_tui.commands.options import Guards, VersionName, share
+from recsys_tui.commands.options import Guards, VersionName
 from recsys_tui.commands.watching import show_canary
+from recsys_tui.facts import version_facts
 from recsys_tui.protocols import protocol_words
+from recsys_tui.quantities import share
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command, group
-
-if TYPE_CHECKING:
-    from store.registry import ModelVersion
 
 
 def register(app: typer.Typer) -> None:
@@ -209,28 +208,6 @@ def label(session: Session, name: VersionName, text: Annotated[str, typer.Argume
     registry = session.services.registry
     version = registry.label(registry.resolve(name).id, text, who=whoami())
     session.document({"version": version.name, "label": version.label})
-
-
-def version_facts(version: "ModelVersion") -> dict[str, Any]:
-    """Return a version as the contract names its parts."""
-    return {
-        "version": version.name,
-        "model_type": version.model_type,
-        "state": version.state,
-        "active": version.active,
-        "trained_at": render.iso(version.trained_at),
-        "label": version.label,
-        "hyperparameters": version.hyperparameters,
-        "metrics": {name: row.value for name, row in version.metrics.items()},
-        "training_data": version.training_data,
-        "protocol": version.protocol,
-        "job": version.job,
-        "parent": f"v{version.parent}" if version.parent else None,
-        "members": version.members,
-        "weights": version.lineage.get("ensemble"),
-        "bytes": version.bytes,
-        "sha256": {name: facts.sha256 for name, facts in version.files.items()},
-    }
 
 
 def _for_people(facts: dict[str, Any]) -> dict[str, Any]:

@@ -6,23 +6,23 @@ Making a place takes some hundredths of a second, which nobody notices while no 
 import gc
 import threading
 import time
+from importlib import import_module
 from typing import Any, TypeVar
 
 from textual.app import App
 from textual.screen import Screen
 
-from recsys_tui.commands.tree import commands
 from recsys_tui.screens import screen_class
-from recsys_tui.screens.choose import Choose
-from recsys_tui.screens.help import Help
-from recsys_tui.screens.modal import Modal
-from recsys_tui.screens.prompt import Prompt
 from recsys_tui.stylesheet import KeptStylesheet
 
-Dialog = TypeVar("Dialog", bound=Modal[Any])
+Dialog = TypeVar("Dialog", bound=Screen[Any])
 
 _REST_SECONDS = 0.4  # without a key, before the next one is made
-_KEPT: dict[str, type[Modal[Any]]] = {"help": Help, "commands": Choose, "prompt": Prompt}
+_KEPT = {
+    "help": "recsys_tui.screens.help:Help",
+    "commands": "recsys_tui.screens.choose:Choose",
+    "prompt": "recsys_tui.screens.prompt:Prompt",
+}
 
 
 class Ahead(App[int]):
@@ -49,7 +49,7 @@ class Ahead(App[int]):
 
     def make_ahead(self) -> None:
         """Make what is missing, one after the other, whenever no key was pressed for a moment."""
-        threading.Thread(target=commands, daemon=True).start()  # for the palette; walked once
+        threading.Thread(target=_walk_commands, daemon=True).start()
         self._make_next()
 
     def _make_next(self) -> None:
@@ -60,7 +60,8 @@ class Ahead(App[int]):
             return
         if time.monotonic() - self.pressed_at >= _REST_SECONDS:
             if dialogs:
-                self._get_screen(self.dialog(_KEPT[dialogs[0]], dialogs[0]))
+                module, _, kind = _KEPT[dialogs[0]].partition(":")
+                self._get_screen(self.dialog(getattr(import_module(module), kind), dialogs[0]))
             else:
                 self._init_mode(missing[0])
         self.set_timer(_REST_SECONDS, self._make_next)
@@ -69,3 +70,10 @@ class Ahead(App[int]):
         """Add the rules of a screen: they hold for it alone."""
         with self.stylesheet.only(screen):
             super()._load_screen_css(screen)
+
+
+def _walk_commands() -> None:
+    """Make the list of commands for the palette, which is kept."""
+    from recsys_tui.commands.tree import commands
+
+    commands()

@@ -9,12 +9,10 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from recsys_tui import clipboard, render
-from recsys_tui.actions import EVERYWHERE, Action
+from recsys_tui.actions import EVERYWHERE, Action, spelled
 from recsys_tui.screens import screen_class
 from recsys_tui.screens.base import Place
-from recsys_tui.screens.choose import Choice, Choose
 from recsys_tui.screens.going import Going
-from recsys_tui.screens.help import Help
 from recsys_tui.ui_state import state_file
 
 if TYPE_CHECKING:
@@ -71,18 +69,17 @@ class Around(Going):
         """Choose an action by name."""
         if self._dialog_open():
             return
+        from recsys_tui.screens.choose import Choice, Choose
+        from recsys_tui.screens.commands import command_choices
+
         here = self.place().NAME
         choices = []
         for name, action in self.actions():
             title = f"{name.title()}: {action.label}" if name else action.label
             key = self.keys.get(action.id, action.key).split(",")[0]
-            from recsys_tui.actions import spelled
-
             mark = spelled(key) if name in {"", here} else ""
             command = self.command_of(action) if name in {"", here} else action.command_line({})
             choices.append(Choice(title, action, mark, command, action.sentence))
-        from recsys_tui.screens.commands import command_choices
-
         choices += command_choices({choice.more.split(" ")[1] for choice in choices})
         self.push_screen(self.dialog(Choose, "commands").fill("commands", choices), self._run_chosen)
 
@@ -104,6 +101,8 @@ class Around(Going):
         """Show what can be done on this place."""
         if self._dialog_open():
             return
+        from recsys_tui.screens.help import Help
+
         place = self.place()
         about = " ".join(part for part in (place.HELP_TEXT or (type(place).__doc__ or ""), WELCOME) if part)
         groups = [(f"On {place.NAME.title()}", place.ACTIONS), ("Everywhere", EVERYWHERE)]
@@ -149,7 +148,7 @@ class Around(Going):
 
         def work(services: Any) -> int:
             from engine.services.request import TrainingRequest
-            from recsys_tui.commands.runs import submit_run
+            from recsys_tui.runs import submit_run
 
             return submit_run(services, TrainingRequest(""), job.id, origin="tui")
 
@@ -164,6 +163,8 @@ class Around(Going):
         """Choose what is copied of what is selected."""
         if self._dialog_open():
             return
+        from recsys_tui.screens.choose import Choice, Choose
+
         place = self.place()
         offers = [
             Choice(name, text, sentence=render.safe(text[:200]).replace("\\t", "  "))
@@ -245,6 +246,8 @@ class Around(Going):
         """Choose the colours."""
         if self._dialog_open():
             return
+        from recsys_tui.screens.choose import Choice, Choose
+
         themes = [Choice(name, name, ">" if name == self.theme else "") for name in sorted(self.available_themes)]
         self.push_screen(Choose().fill("theme", themes), self._take_theme)
 

@@ -184,6 +184,11 @@ class Place(Screen[None]):
 
     # --- the frame ------------------------------------------------------------------------------------------------
 
+    def _compositor_refresh(self) -> None:
+        """Draw what changed; while the app holds still Textual would draw it too, and throw it away."""
+        if not self.app._batch_count:  # noqa: SLF001  Textual has no public way to ask
+            super()._compositor_refresh()
+
     def compose(self) -> ComposeResult:
         """Yield the frame with the body in it."""
         self._take_size()
@@ -248,6 +253,7 @@ class Place(Screen[None]):
             ticket.failed(message.error)
         else:
             ticket.then(message.result)
+        self.ui.show_first()
 
     def _refused(self, error: Exception) -> None:
         hint = getattr(error, "hint", None)

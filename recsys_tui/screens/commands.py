@@ -11,7 +11,6 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from recsys_tui.commands.tree import commands
 from recsys_tui.screens.choose import Choice
 from recsys_tui.screens.modal import Modal
 from recsys_tui.widgets.text import shown
@@ -23,6 +22,8 @@ NEEDS_A_TERMINAL = {"tui"}
 
 def command_choices(known: set[str]) -> list[Choice]:
     """Return a choice for every command; those whose first word is `known` come last, since actions stand for them."""
+    from recsys_tui.commands.tree import commands
+
     found = [
         Choice(words, f"{words} {arguments}".strip(), "$", f"recsys-tui {words} {arguments}".strip(), sentence)
         for words, arguments, sentence in commands()

@@ -62,22 +62,7 @@ class Data(ImportsPlace):
         Action("data.sample", "s", "Sample", "Import the sample data.", "import {sample}", writes=True),
         Action("data.leave", "escape", "Back", "Back to the imports.", "imports list", footer=False),
     )
-    CSS = """
-    Data #panes { layout: grid; grid-size: 2 2; grid-columns: 1fr 1fr; grid-rows: 13 1fr; height: 1fr; }
-    Data #imports-pane { column-span: 2; height: 1fr; }
-    Data #counts, Data #spread, Data #over { height: 1fr; }
-    Data #over, Data #rejected-pane { display: none; }
-    Data.-narrow.-rejected #imports-pane { display: none; }
-    Data.-rejected #rejected-pane { display: block; column-span: 2; height: 1fr; }
-    Data.-wide #panes { grid-size: 6 2; grid-columns: 1fr 1fr 1fr 1fr 1fr 1fr; grid-rows: 15 1fr; }
-    Data.-wide #counts, Data.-wide #spread, Data.-wide #over { column-span: 2; }
-    Data.-wide #over { display: block; }
-    Data.-wide #imports-pane, Data.-wide #rejected-pane { display: block; column-span: 3; }
-    Data #empty { display: none; }
-    Data.-empty #empty { display: block; }
-    Data.-empty #panes { display: none; }
-    Data #going { height: auto; max-height: 2; display: none; padding: 0 1; color: $text-accent; }
-    """
+    CSS_PATH = "data.tcss"
 
     def __init__(self) -> None:
         super().__init__()

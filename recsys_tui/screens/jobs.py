@@ -11,10 +11,10 @@ from textual.widgets import Static
 
 from recsys_tui import render
 from recsys_tui.actions import Action
-from recsys_tui.commands.jobs import event_line
-from recsys_tui.commands.runs import job_facts
+from recsys_tui.facts import job_facts
 from recsys_tui.render import Column
 from recsys_tui.render.values import to_json
+from recsys_tui.runs import event_line
 from recsys_tui.screens.filtering import Filtering
 from recsys_tui.screens.runs import MARKS, short_minute
 from recsys_tui.screens.schedulewords import scheduled
@@ -62,6 +62,7 @@ class Jobs(Filtering):
         Action("jobs.filter", "slash", "Filter", "Show only runs with these words.", "jobs list"),
         Action("jobs.log", "l", "Log", "Show or hide the log.", "jobs tail {job}"),
     )
+    CSS_PATH = "jobs.tcss"
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ Answer = TypeVar("Answer")
 class Modal(ModalScreen[Answer]):
     """A dialog that answers when it is dismissed. Its look depends on no size, and so it is styled only once."""
 
+    CSS_PATH = "dialogs.tcss"
     HORIZONTAL_BREAKPOINTS = []  # noqa: RUF012  Textual's
     VERTICAL_BREAKPOINTS = []  # noqa: RUF012  Textual's
     _theme = ""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from recsys_tui.actions import Action
-from recsys_tui.commands.versions import version_facts
+from recsys_tui.facts import version_facts
 from recsys_tui.screens.runs import short_minute
 from recsys_tui.widgets.columns import Field, has_words
 

@@ -9,7 +9,7 @@ from textual.events import Resize
 from textual.widgets import Static
 
 from recsys_tui import render
-from recsys_tui.commands.versions import version_facts
+from recsys_tui.facts import version_facts
 from recsys_tui.render import Column
 from recsys_tui.render.values import to_json
 from recsys_tui.screens.model_table import ACTIONS, COLUMNS, EMPTY, HELP, rows_of
@@ -34,6 +34,7 @@ class Models(VersionPages):
     """Compare versions, activate one, go back to the one before."""
 
     NAME = "models"
+    CSS_PATH = "models.tcss"
     HELP_TEXT = HELP
     ACTIONS = ACTIONS
     ASKED = "Words of model, label, state or settings; empty shows all:"
@@ -161,7 +162,7 @@ class Models(VersionPages):
 
     def _begin(self, services: "Services", version: "ModelVersion", text: str) -> str:
         from engine.services.lineage import whoami
-        from recsys_tui.commands.options import share
+        from recsys_tui.quantities import share
 
         part = share(text, "--canary")
         services.canary.begin(version, part, (), who=whoami(), why="in the terminal UI")

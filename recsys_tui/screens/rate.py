@@ -54,20 +54,7 @@ class Rate(PersonPlace):
         Action("rate.length", "L", "Length", "Lists of 10, 20 or 50.", "{show}", footer=False),
         Action("rate.leave", "escape", "Back", "Back one pane.", "users list", footer=False),
     )
-    CSS = """
-    Rate #panes { layout: vertical; height: 1fr; }
-    Rate #rating, Rate #right { height: 1fr; }
-    Rate .asks { height: 1; }
-    Rate .asks Static { width: auto; padding: 0 1 0 0; }
-    Rate .asks Input { width: 1fr; }
-    Rate #known { width: auto; max-width: 50%; padding: 0 0 0 1; }
-    Rate WhyPane { display: none; }
-    Rate.-low WhyPane #said { max-height: 2; margin-bottom: 0; }
-    Rate.-narrow.-why #rating { display: none; }
-    Rate.-why WhyPane, Rate.-wide WhyPane { display: block; height: 1fr; }
-    Rate.-wide #panes { layout: horizontal; }
-    Rate.-wide #rating, Rate.-wide #right { width: 1fr; height: 1fr; }
-    """
+    CSS_PATH = "rate.tcss"
 
     def __init__(self) -> None:
         super().__init__()

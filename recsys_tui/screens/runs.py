@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from recsys_tui import render
-from recsys_tui.commands.runs import job_facts
+from recsys_tui.facts import job_facts
 from recsys_tui.widgets.columns import Field
 
 if TYPE_CHECKING:

@@ -53,6 +53,7 @@ class Train(Filtering):
         Action("train.filter", "slash", "Filter", "Show only runs with these words.", "jobs list", footer=False),
         Action("train.clear", "C", "Unmark", "Take all marks away.", "jobs list", footer=False),
     )
+    CSS_PATH = "train.tcss"
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +65,7 @@ class Train(Filtering):
 
     def body(self) -> ComposeResult:
         """Yield the state of the run, its curves, the runs and the log."""
-        yield Static(id="run", classes="line")
+        yield Static(id="run")
         with Vertical(id="curves-pane", classes="pane"):
             yield Curves(id="curves")
         with Vertical(id="runs-pane", classes="pane"):

@@ -149,7 +149,7 @@ class TrainForm(Modal[int]):
         self._train()
 
     def _train(self) -> None:
-        from recsys_tui.commands.runs import submit_run
+        from recsys_tui.runs import submit_run
 
         if not self._ready:
             self._say(f"the settings of {self._picked} are being read: press again when they are there")

@@ -68,29 +68,7 @@ class Users(PersonPlace):
         Action("users.zoom", "z", "Zoom", "One pane alone, and back.", "recommend {user}", footer=False),
         Action("users.leave", "escape", "Back", "Back one pane; clear what was found.", "users list", footer=False),
     )
-    CSS = """
-    Users #panes { layout: vertical; height: 1fr; }
-    Users #panes > .pane { height: 1fr; }
-    Users #panes > .pane:focus-within { height: 2fr; }
-    Users.-low #panes > ProfilePane { height: 4; }
-    Users.-low.-narrow #panes > #people:focus-within { height: 1fr; }
-    Users.-low.-narrow.-why #panes > #people { height: 4; }
-    Users.-low.-narrow.-why #panes > #list { height: 4fr; max-height: 14; }
-    Users.-low.-narrow.-why #panes > WhyPane { height: 1fr; }
-    Users.-low.-narrow.-why #panes > WhyPane:focus-within { height: 8fr; }
-    Users.-low WhyPane #said { max-height: 2; margin-bottom: 0; text-wrap: nowrap; text-overflow: ellipsis; }
-    Users.-narrow WhyPane { display: none; }
-    Users.-narrow.-why WhyPane { display: block; }
-    Users.-narrow.-why ProfilePane { display: none; }
-    Users.-wide #panes { layout: grid; grid-size: 3 2; grid-columns: 32 1fr 40; grid-rows: 2fr 3fr; }
-    Users.-wide #panes > .pane, Users.-wide #panes > .pane:focus-within { height: 1fr; }
-    Users.-wide #people, Users.-wide ProfilePane { row-span: 2; }
-    Users #find { display: none; }
-    Users.-finding #find { display: block; }
-    Users.-zoomed #panes { layout: vertical; }
-    Users.-zoomed #panes > .pane { display: none; }
-    Users.-zoomed #panes > .pane:focus-within { display: block; height: 1fr; width: 1fr; }
-    """
+    CSS_PATH = "users.tcss"
 
     def __init__(self) -> None:
         super().__init__()

@@ -79,6 +79,18 @@ class TestArrows:
         heavy = {"numpy", "scipy", "pandas", "numba", "torch", "sqlite3", "sqlite_utils", "safetensors", "joblib"}
         assert broken(lambda s, f: s.under("recsys_tui") and f.package in heavy and not f.for_types) == []
 
+    def test_the_ui_needs_nothing_of_the_command_line(self):
+        """The list of commands for the palette apart, which is made when nobody waits."""
+        command_line = ("recsys_tui.commands.", "recsys_tui.cli.", "recsys_tui.session.")
+        late = {"recsys_tui/__main__.py", "recsys_tui/screens/ahead.py", "recsys_tui/screens/commands.py"}
+
+        def rule(source: Source, found: Import) -> bool:
+            inside = source.under("recsys_tui/commands", "recsys_tui/cli.py", "recsys_tui/session.py")
+            needs = f"{found.module}.".startswith(command_line) and source.under("recsys_tui") and not found.for_types
+            return needs and not inside and (found.at_start or source.path not in late)
+
+        assert broken(rule) == []
+
     def test_tests_and_sample_data_are_not_part_of_the_program(self):
         assert broken(lambda s, f: f.package in {"tests", "pytest", "hypothesis"}) == []
 

@@ -129,6 +129,7 @@ def test_places(frozen, tmp_path, place):
 @pytest.mark.parametrize("place", ["train", "models", "jobs"])
 def test_places_in_ascii(frozen, tmp_path, place):
     async def script(ui):
+        await ui.until(lambda: ui.app.state.schedule)  # the line under the list of runs comes last
         text = "\n".join(
             "".join(segment.text for segment in strip.apply_filter(ui.app._plain, ui.app.screen.styles.background))
             for strip in ui.app.screen._compositor.render_strips()

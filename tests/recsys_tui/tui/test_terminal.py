@@ -11,7 +11,10 @@ import sys
 import time
 
 import pytest
+from typer.main import get_command
 
+from recsys_tui.cli import tree
+from recsys_tui.opening import plainly_asked
 from recsys_tui.trainform import settings_of
 from store.database import Database
 from store.journal import Journal
@@ -307,13 +310,71 @@ def test_starting_imports_nothing_heavy(films):
     code = (
         "import sys\nfrom recsys_tui.app import RecsysApp\nfrom recsys_tui.screens import SCREENS, screen_class\n"
         "[screen_class(n) for n in SCREENS]\n"
-        "heavy = {'numpy', 'torch', 'pandas', 'scipy', 'pyarrow', 'numba'}\n"
+        "heavy = {'numpy', 'torch', 'pandas', 'scipy', 'pyarrow', 'numba', 'typer', 'click'}\n"
         "print(sorted({m.partition('.')[0] for m in sys.modules} & heavy))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(films), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+LOADED_BY_THE_FIRST_PLACE = """
+import sys, threading
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in {"typer", "click"} and threading.current_thread() is threading.main_thread():
+            raise AssertionError(f"{name} is loaded")
+sys.meta_path.insert(0, Watch())
+from recsys_tui.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("tui", "--screen", "jobs", "--read-only"), ("tui", "--help")], ids=str)
+def test_the_ui_opens_without_the_libraries_of_the_command_line(terminal, films, arguments):
+    """The list of commands for the palette takes them, later and in a thread of its own."""
+    one = terminal(films, *arguments, code=LOADED_BY_THE_FIRST_PLACE)
+    if "--help" in arguments:
+        one.wait_for("AssertionError: typer is loaded|AssertionError: click is loaded")
+        return
+    one.wait_for("active v1")
+    one.press("q")
+    assert one.end() == 0
+
+
+PLAINLY_ASKED = [
+    [],
+    ["tui"],
+    ["tui", "--screen", "users", "--read-only", "--slow", "--ascii", "--no-mouse", "--paused"],
+    ["tui", "--theme", "nord", "--db", "a.db", "--theme", "--slow"],
+]
+LEFT_TO_THE_PARSER = [
+    ["tui", "--help"],
+    ["tui", "--screen", "nowhere"],
+    ["tui", "--screen=users"],
+    ["tui", "--screen"],
+    ["tui", "--screenshot", "a.svg"],
+    ["tui", "--json"],
+    ["tui", "users"],
+    ["--db", "a.db"],
+    ["models", "list"],
+]
+
+
+@pytest.mark.parametrize("arguments", PLAINLY_ASKED, ids=str)
+def test_what_is_plainly_asked_is_what_the_parser_would_find(arguments):
+    asked = plainly_asked(arguments)
+    found = get_command(tree(["tui"])).commands["tui"].make_context("tui", arguments[1:]).params
+    found["ascii"] = found.pop("plain")
+    given = {name: str(value) if name == "db" else value for name, value in found.items() if value}
+    given.pop("size")
+    assert asked == given
+
+
+@pytest.mark.parametrize("arguments", LEFT_TO_THE_PARSER, ids=str)
+def test_what_is_not_plain_is_left_to_the_parser(arguments):
+    assert plainly_asked(arguments) is None
 
 
 @pytest.mark.parametrize("keys", ["q", "4q", "3q", "/\x1bq", "?\x1bq", ":\x1bq", "2\x1b1q"])
