@@ -61,7 +61,9 @@ class Ahead(App[int]):
         if time.monotonic() - self.pressed_at >= _REST_SECONDS:
             if dialogs:
                 module, _, kind = _KEPT[dialogs[0]].partition(":")
-                self._get_screen(self.dialog(getattr(import_module(module), kind), dialogs[0]))
+                made = self.dialog(getattr(import_module(module), kind), dialogs[0])
+                self._load_screen_css(made)  # first: Textual does so when it is shown, which is after its styles are set
+                self._get_screen(made)
             else:
                 self._init_mode(missing[0])
         self.set_timer(_REST_SECONDS, self._make_next)

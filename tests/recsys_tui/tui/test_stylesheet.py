@@ -17,6 +17,29 @@ def test_a_dialog_that_was_open_before_parses_nothing(films):
     drive(films, act, screen="models")
 
 
+def test_what_is_made_ahead_looks_as_what_is_made_when_it_is_asked_for(films):
+    looks = []
+
+    def looked_at(*, ahead):
+        async def act(ui):
+            await ui.see("versions 3")
+            if ahead:
+                ui.app.make_ahead()
+                await ui.until(lambda: len(ui.app.places_made()) == len(ui.app.places))
+            for key, title in (("slash", "filter"), ("colon", "commands"), ("question_mark", "help: Models")):
+                await ui.press(key)
+                await ui.see(f"╭─ {title}")
+                await ui.pilot.pause(0.3)
+                looks.append(ui.text)
+                await ui.press("escape")
+
+        drive(films, act, screen="models")
+
+    looked_at(ahead=False)
+    looked_at(ahead=True)
+    assert looks[:3] == looks[3:]
+
+
 def test_another_theme_has_other_colours(films):
     async def act(ui):
         await ui.see("versions 3")
