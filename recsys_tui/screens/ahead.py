@@ -62,7 +62,7 @@ class Ahead(App[int]):
             if dialogs:
                 module, _, kind = _KEPT[dialogs[0]].partition(":")
                 made = self.dialog(getattr(import_module(module), kind), dialogs[0])
-                self._load_screen_css(made)  # first: Textual does so when it is shown, which is after its styles are set
+                self._load_screen_css(made)  # Textual would read them when it is shown, and style none of it
                 self._get_screen(made)
             else:
                 self._init_mode(missing[0])
