@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from textual import events
+from textual.driver import Driver
 from textual.message_pump import MessagePump
 from textual.widgets import Input
 
@@ -27,6 +28,15 @@ class Typed(Ahead):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._early = []
+
+    def get_driver_class(self) -> type[Driver]:
+        """Return what reads the keyboard and draws."""
+        from textual.drivers.linux_driver import LinuxDriver
+
+        from recsys_tui.screens.keyboard import Keyboard
+
+        found = super().get_driver_class()
+        return Keyboard if found is LinuxDriver else found
 
     async def on_event(self, event: events.Event) -> None:
         """Let a key act at once, by its binding or in the line that is typed in; keep it where its screen is made."""

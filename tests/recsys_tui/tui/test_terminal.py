@@ -386,6 +386,23 @@ def test_keys_typed_faster_than_anything_is_made_act_in_their_order(terminal, fi
     assert one.end() == 0
 
 
+def test_keys_of_another_character_set_do_not_end_the_keyboard(terminal, films):
+    one = terminal(films, "tui", "--screen", "models")
+    one.wait_for("active v1")
+    one.child.send(b"\xe9\xff")  # é of Latin-1
+    one.press("?")
+    one.wait_for("help: Models")
+
+
+def test_a_sequence_that_comes_in_pieces_is_one_key_within_escdelay(terminal, films):
+    one = terminal(films, "tui", "--screen", "models", ESCDELAY="4000")
+    one.wait_for("> v1")
+    one.press("\x1b")
+    one.read(0.3)
+    one.press("[A")
+    one.wait_for("> v2")
+
+
 def test_what_is_typed_right_after_slash_is_what_is_looked_for(terminal, films):
     one = terminal(films, "tui", "--screen", "models")
     one.wait_for("1 Train")
