@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data import Interactions
+from engine.resources import keep
 
 if TYPE_CHECKING:
     from engine.models.base import Model
@@ -90,6 +91,7 @@ class _Loop:
         from engine.kernels_ranking import top_k_of_one
 
         top_k_of_one(np.zeros(1, np.float32), _NOTHING, _ALL, np.empty(1, np.intp), np.zeros(1, np.intp))
+        keep("ranking")
         self._ready = top_k_of_one
 
 

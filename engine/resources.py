@@ -1,9 +1,11 @@
 """What the machine gives us: processors and memory, as limited by affinity and cgroups; thread counts set by us."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 
 from engine.errors import TrainingFailed
@@ -85,3 +87,17 @@ def _read(path: Path) -> str:
     with suppress(OSError):
         return path.read_text().strip()
     return ""
+
+
+@cache
+def keep(what: str) -> None:
+    """Let full collections of garbage pass over all objects that exist by now: they stay for as long as the process.
+
+    With numeric libraries loaded these are hundreds of thousands. To look through them keeps all threads waiting for up
+    to 80 ms, in the middle of somebody's answer, and finds nothing.
+
+    Args:
+        what: has been loaded; the second time nothing is done.
+    """
+    del what
+    gc.freeze()

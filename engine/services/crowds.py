@@ -7,16 +7,13 @@ because a list of ten needs ten of these queries. What is kept ends with the rev
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from engine.services.memory import Memory, Moment
 from store import evidence, ratings
 from store.database import Database
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 BYTES = 64 * 2**20
 """What the raters kept in memory may take; those asked for longest ago go first."""
@@ -55,19 +52,15 @@ class Crowds:
         """
         needed = {*about, *own}
         raters = self._of(needed)
-        agree: dict[int, NDArray[np.int32]] = {}
-        for item, value in own.items():
-            users, given = raters[item]
-            first, last = given.searchsorted(value - tolerance, "left"), given.searchsorted(value + tolerance, "right")
-            agree[item] = users[first:last]
-        marks = np.zeros(max(self._most, user_id) + 1, np.int32)  # for whom the user was last marked
+        agree = {item: raters[item].between(value - tolerance, value + tolerance) for item, value in own.items()}
+        marks = np.zeros((len(about), max(self._most, user_id) + 1), np.bool_)  # who agrees, for each item
         counted = {}
-        for mark, (item, shared) in enumerate(about.items(), 1):
+        for agreeing, (item, shared) in zip(marks, about.items(), strict=True):
             for other in shared:
-                marks[agree[other]] = mark
-            marks[user_id] = 0
-            users, given = raters[item]
-            theirs = given[marks[users] == mark]
+                agreeing[agree[other]] = True
+            agreeing[user_id] = False
+            users, given, *_ = raters[item]
+            theirs = given[agreeing[users]]
             counted[item] = Agreement(len(theirs), float(np.add.reduce(theirs)) / len(theirs) if len(theirs) else None)
         return counted
 

@@ -15,6 +15,7 @@ from engine.models.abilities import Combines
 from engine.models.base import Model, State
 from engine.models.content import ContentModel
 from engine.models.popularity import Popularity
+from engine.resources import keep
 from engine.services.combining import put_together
 from engine.services.fallback import in_turn, popularity_now
 from engine.services.memory import Memory
@@ -201,12 +202,14 @@ class MLModelManager:
         if before is not None and self._swap.goes_on(name):
             return before, False
         wanted = self._registry.resolve(name)
-        if before is None or wanted.id in self._loaded:
+        if wanted.id in self._loaded:
             found: Snapshot | None = self._find(wanted)
+        elif before is None:
+            found = self._swap.load(name, lambda: self._find(wanted), here=True, wait=True)
         elif is_small(wanted):
-            found = self._swap.load(name, lambda: self._find(wanted), wait=True)
+            found = self._swap.load(name, lambda: self._find(wanted), here=True, wait=False)
         else:
-            found = self._swap.load(name, lambda: self._find_warm(wanted), wait=False)
+            found = self._swap.load(name, lambda: self._find_warm(wanted), here=False, wait=False)
         if found is None and before is not None:
             return before, False
         assert found is not None  # noqa: S101  only where something answers meanwhile
@@ -255,6 +258,7 @@ class MLModelManager:
             if (other := next(alike, None)) is not None:  # the items that it has met need not be met again
                 made = replace(made, positions=other.positions, names=other.names)
             self._loaded[version.id] = made
+            keep("versions")
         return self._loaded[version.id]
 
 

@@ -103,22 +103,19 @@ class Reasons:
         liked = view.ratings >= view.mean - _ALIKE  # a low rating can speak for an item, but convinces nobody
         weights = _weights(view, targets, parts, liked)  # (k, m)
         first = np.where(weights > 0, weights + liked[:, None] * weights.max(), -np.inf)
-        best = np.argsort(-first, axis=0, kind="stable")[:n]
-        chosen = [[row for row in rows if weights[row, at] > 0] for at, rows in enumerate(best.T.tolist())]
-        rows = sorted({row for rows in chosen for row in rows})
-        texts = {row: view.model.facts.items.text(int(view.items[row])) for row in rows}
-        entries = self._services.memory.items(list(texts.values()))
+        chosen = _best_rows(first, n)
+        rows = sorted({row for some in chosen for row in some})
+        names = [view.model.facts.items.text(item) for item in view.items[rows].tolist()]
+        entries = self._services.memory.items(names)
+        titles = [entries[name].title if name in entries else None for name in names]
+        known = zip(names, titles, view.ratings[rows].tolist(), weights[rows].tolist(), strict=True)
+        said = dict(zip(rows, known, strict=True))
         return [
             [
-                {
-                    "id": texts[row],
-                    "title": entries[texts[row]].title if texts[row] in entries else None,
-                    "your_rating": float(view.ratings[row]),
-                    "weight": float(weights[row, at]),
-                }
-                for row in rows
+                {"id": name, "title": title, "your_rating": rating, "weight": heavy[at]}
+                for name, title, rating, heavy in (said[row] for row in some)
             ]
-            for at, rows in enumerate(chosen)
+            for at, some in enumerate(chosen)
         ]
 
     def _similar_users(
@@ -229,6 +226,22 @@ def _weights(
             weights[:, at] = [amounts.get(int(item), 0.0) for item in view.items]
     weights[np.equal.outer(view.items, [target.position for target in targets])] = 0.0
     return weights
+
+
+def _best_rows(values: NDArray[np.float64], n: int) -> list[list[int]]:
+    """Return for each column of values (k, m) up to n rows with the largest ones, best first; -inf is none of them."""
+    left, columns = values.T.copy(), np.arange(values.shape[1])  # (m, k)
+    places: list[list[int]] = []
+    largest: list[list[float]] = []
+    for _ in range(min(n, len(values))):
+        best = left.argmax(axis=1)
+        places.append(best.tolist())
+        largest.append(left[columns, best].tolist())
+        left[columns, best] = -np.inf
+    return [
+        [place for place, value in zip(some, values, strict=True) if value > -np.inf]
+        for some, values in zip(zip(*places, strict=True), zip(*largest, strict=True), strict=True)
+    ]
 
 
 def _says_nothing(target: Target, part: Contributions | None) -> bool:

@@ -28,29 +28,32 @@ class Swap:
         future = self._loading.get(name)
         return future is not None and not future.done()
 
-    def load(self, name: str, work: "Callable[[], Snapshot]", *, wait: bool) -> "Snapshot | None":
+    def load(self, name: str, work: "Callable[[], Snapshot]", *, here: bool, wait: bool) -> "Snapshot | None":
         """Return what the work gives, or None as long as it goes on; what it raises is raised here.
 
         Args:
             name: what it takes over; asking again joins the work that goes on.
             work: loads it.
-            wait: do the work in the caller's time; others who ask meanwhile do not wait for it.
+            here: do the work in the time of the caller who asks first.
+            wait: wait for the work, whoever does it.
         """
         with self._lock:
             future = self._loading.get(name)
             begin = future is None
             if future is None:
                 future = self._loading[name] = Future()
-        if begin and wait:
+        if begin and here:
             _run(future, work)
         elif begin:
             threading.Thread(target=_run, args=(future, work), name=f"load {name}", daemon=True).start()
-        if not future.done():
+        if not wait and not future.done():
             return None
-        with self._lock:
-            if self._loading.get(name) is future:
-                del self._loading[name]
-        return future.result()
+        try:
+            return future.result()
+        finally:
+            with self._lock:
+                if self._loading.get(name) is future:
+                    del self._loading[name]
 
 
 def is_small(version: "ModelVersion") -> bool:

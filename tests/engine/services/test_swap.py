@@ -2,12 +2,14 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from engine.services import swap
 from engine.services.gate import activate
 from store import errors
+from tests import processes
 
 SLOW = 0.6
 
@@ -59,6 +61,30 @@ def test_readers_never_wait_for_the_next_version(slow):
     assert len(slow.started) == 1  # one loads for all
     assert max(longest) < SLOW / 2  # 0.03 s on a machine that does nothing else
     assert recommend("u1").version == "v2"
+
+
+ASK = """
+import gc, sys
+from contextlib import closing
+from engine.services import Services
+services = Services.open(sys.argv[1])
+with closing(services.database):
+    services.recommender.recommend("u1")
+    print(gc.get_freeze_count(), len(gc.get_objects()))
+"""
+
+
+def test_collecting_garbage_passes_over_what_serves(services):
+    kept, others = map(int, processes.finish(processes.start(ASK, services.database.path)).split())
+    assert kept > 10 * others
+
+
+def test_many_who_ask_first_load_it_once(slow):
+    slow.registry.activate(2, who="test")
+    with ThreadPoolExecutor(4) as pool:
+        lists = list(pool.map(slow.recommender.recommend, ["u1", "u2", "u3", "u4"]))
+    assert [made.version for made in lists] == ["v2"] * 4
+    assert len(slow.started) == 1
 
 
 def test_the_first_version_and_one_asked_for_by_name_are_waited_for(slow):
