@@ -56,7 +56,7 @@ class TestByHand:
         found = raters(rated, [5, 1, 99])
         assert [found[item].users.tolist() for item in (5, 1, 99)] == [[3, 2, 4], [3, 2, 1], []]
         assert [found[item].ratings.tolist() for item in (5, 1, 99)] == [[1.0, 4.0, 5.0], [2.0, 4.5, 5.0], []]
-        assert found[99].users.dtype == np.int32
+        assert found[99].users.dtype == np.int64
         assert raters(rated, []) == {}
 
     def test_more_items_than_one_statement_takes(self, rated):
