@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT_VERSION = 1
+MODEL_ARRAYS = "model.safetensors"
+"""The file whose checksum stands for a version."""
+
 _HINT = "`recsys-tui models verify` names what is damaged; train again, or activate another version"
 _CHUNK = 1 << 20
 

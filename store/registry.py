@@ -9,9 +9,10 @@ from types import EllipsisType
 from typing import Any
 
 from store import audit, canaries, errors, names
-from store.artifacts import Bundle, FileFacts, check_file, read_bundle, write_bundles
+from store.artifacts import Bundle, FileFacts, read_bundle, write_bundles
 from store.audit import Change
 from store.database import Database, decoding
+from store.soundness import damage, damage_of_member
 from store.versions import COLUMNS, MetricRow, ModelVersion, NewVersion, version_of
 
 __all__ = ["Change", "MetricRow", "ModelVersion", "NewVersion", "Registry"]
@@ -266,13 +267,16 @@ class Registry:
         """Compare the files of a version with their checksums; return one line for each that is not as written.
 
         Args:
-            version: its number.
-            files: only those whose names begin so.
+            version: its number; the versions that an ensemble is made of are looked at too.
+            files: only those whose names begin so, and no other version's.
         """
         found = self.get(version)
-        chosen = sorted(name for name in found.files if name.startswith(files))
-        problems = (check_file(self.folder / found.name, name, found.files) for name in chosen)
-        return [problem for problem in problems if problem]
+        problems = damage(self.folder, found, files)
+        if not files and found.members:
+            others = {other.name: other for other in self.versions()}
+            for name in found.members:
+                problems += damage_of_member(self.folder, found, name, others.get(name))
+        return problems
 
     def audit(self, version: int | None = None) -> list[Change]:
         """Return every change of the versions, or of one of them, newest first."""

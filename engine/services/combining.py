@@ -4,11 +4,9 @@ from collections.abc import Callable
 
 from engine.models.abilities import Combines
 from engine.models.base import Model
+from store.artifacts import MODEL_ARRAYS
 from store.errors import Damaged, NotFound
 from store.registry import ModelVersion, Registry
-
-ARRAYS = "model.safetensors"
-"""The file whose checksum stands for a version."""
 
 
 def put_together(
@@ -35,7 +33,7 @@ def put_together(
             raise Damaged(
                 f"{names[digest]}, of which {version.name} is made, is gone", hint="train the ensemble again"
             ) from error
-        if member.files[ARRAYS].sha256 != digest:
+        if member.files[MODEL_ARRAYS].sha256 != digest:
             raise Damaged(
                 f"{member.name} is not the version that {version.name} was made of", hint="train the ensemble again"
             )

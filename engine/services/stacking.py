@@ -9,9 +9,9 @@ from engine.models import MODELS
 from engine.models.base import Model, TrainingFacts
 from engine.models.ensemble import Ensemble, Recipe, check_members
 from engine.models.ensemble_serving import ServedEnsemble
-from engine.services.combining import ARRAYS
 from engine.services.request import TrainingRequest
 from engine.splits import Split
+from store.artifacts import MODEL_ARRAYS
 from store.errors import Damaged, DataRefused
 from store.registry import ModelVersion, Registry
 
@@ -36,7 +36,7 @@ def check_named(services: "Services", model: Ensemble, request: TrainingRequest)
         version = registry.resolve(name)
         if refusal := _unfit(version, request, measured=request.test > 0):
             raise DataRefused(refusal[0], hint=refusal[1])
-        if problems := registry.verify(version.id, ARRAYS):
+        if problems := registry.verify(version.id, MODEL_ARRAYS):
             raise Damaged(
                 f"{version.name} is damaged: {problems[0]}", hint=f"train {version.model_type} again, or leave it out"
             )
@@ -185,4 +185,4 @@ def _recipe(version: ModelVersion, model: Model) -> Recipe:
         0 < model.epochs_done < settings.get("epochs", 0)
     ):  # it stopped early, and so does what the weights are found with
         settings["epochs"] = model.epochs_done
-    return Recipe(version.name, version.model_type, settings, model, version.files[ARRAYS].sha256)
+    return Recipe(version.name, version.model_type, settings, model, version.files[MODEL_ARRAYS].sha256)

@@ -408,6 +408,24 @@ class TestVerifying:
         assert "model.safetensors: 5 bytes" in problems[0]
         assert "rows.json: cannot be read" in problems[1]
 
+    def test_an_ensemble_is_as_sound_as_its_members(self, three):
+        members = {name: three.resolve(name).files["model.safetensors"].sha256 for name in ("v1", "v2")}
+        ensemble = save(three, members=members).id
+        another = save(three, members={"v1": "0" * 64, "v2": members["v2"]}).id
+        assert three.verify(ensemble) == []
+        assert three.verify(another) == ["v1 is not the version that v5 was made of"]
+        path = three.folder / "v2" / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+        [problem] = three.verify(ensemble)
+        assert "checksum" in problem
+        assert problem.endswith("v4 is made of v2")
+        shutil.rmtree(three.folder / "v1")
+        assert len(three.verify(ensemble)) == 3  # both files of v1, and one of v2
+        with three.database.write() as db:
+            db.execute("DELETE FROM versions WHERE id = 1")
+        assert three.verify(ensemble)[0] == "v1, of which v4 is made, is gone"
+        assert len(three.verify(3)) == 0
+
     def test_a_link_to_the_same_bytes_is_not_what_was_written(self, three, tmp_path):
         path = three.folder / "v1" / "model.json"
         path.rename(tmp_path / "kept")
