@@ -38,6 +38,15 @@ def share(text: str, flag: str) -> float:
     return value
 
 
+def no_share(text: str) -> str:
+    """Return what is wrong with a share of the users, or nothing."""
+    try:
+        share(text.strip(), "")
+    except UsageRefused:
+        return "write 10%: above 0% and below 100%"
+    return ""
+
+
 def pairs(items: list[str], flag: str) -> dict[str, str]:
     """Read KEY=VALUE items, each of which may hold several with commas between; a part without `=` goes on the value.
 

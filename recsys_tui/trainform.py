@@ -52,7 +52,8 @@ def settings_of(model: str) -> list[Option]:
             found.append(Option(setting.name, str(default), meta["sentence"], tuple(map(str, meta["choices"]))))
         else:
             text = f"{default:g}" if isinstance(default, float) else str(default)
-            found.append(Option(setting.name, text, f"{meta['sentence']} ({allowed(meta)})"))
+            within = "" if isinstance(default, str) else f" ({allowed(meta)})"
+            found.append(Option(setting.name, text, meta["sentence"] + within))
     return found
 
 
@@ -77,9 +78,7 @@ def problems(model: str, settings: Mapping[str, str], options: Mapping[str, str]
     for name, value in options.items():
         if said := _wrong_option(name, value):
             wrong[name] = said
-    if options["activate"] == IF_BETTER and not wrong:
-        wrong |= _wrong_gate(options)
-    return wrong
+    return wrong | _wrong_gate(options, decides=options["activate"] == IF_BETTER and "test" not in wrong)
 
 
 def _wrong_option(name: str, value: str) -> str:
@@ -100,11 +99,12 @@ def _wrong_option(name: str, value: str) -> str:
     return ""
 
 
-def _wrong_gate(options: Mapping[str, str]) -> dict[str, str]:
+def _wrong_gate(options: Mapping[str, str], *, decides: bool) -> dict[str, str]:
+    """Return what is wrong with the metric, or with its having nothing to be measured on where it `decides`."""
     from engine.errors import EngineError
     from engine.metrics import metric
 
-    if not float(options["test"]):
+    if decides and not float(options["test"]):
         return {"test": "`if better` needs held-out ratings to measure on"}
     try:
         metric(options["metric"])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from math import isnan
+from math import isfinite
 from typing import Any, Self
 
 from engine.errors import SettingRefused
@@ -60,7 +60,7 @@ def _checked(declared: Any, value: Any) -> Any:
     for number in converted if isinstance(converted, list) else [converted]:
         if not outside and isinstance(number, (int, float)):
             too_low, too_high = low is not None and number < low, high is not None and number > high
-            outside = too_low or too_high or isnan(number)
+            outside = too_low or too_high or (isinstance(number, float) and not isfinite(number))
     if outside:
         kind = _KINDS.get(type(declared.default), "")
         wanted = ", ".join(part for part in (kind, allowed(meta) if kind != "true or false" else "") if part)

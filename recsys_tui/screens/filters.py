@@ -1,5 +1,6 @@
 """A dialog: which items may be in a list."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from textual import on
@@ -35,6 +36,13 @@ class FilterDialog(Modal[Wanted | None]):
     def __init__(self, wanted: Wanted) -> None:
         super().__init__()
         self._wanted = wanted
+        self._genres: Sequence[str] | None = None  # what is typed is not held up by reading them
+
+    def know(self, genres: Sequence[str]) -> None:
+        """Take the genres there are, and check what was typed by them."""
+        self._genres = genres
+        if self.is_mounted:
+            self._check()
 
     def compose(self) -> ComposeResult:
         """Yield a line for each filter, with its error below."""
@@ -65,13 +73,21 @@ class FilterDialog(Modal[Wanted | None]):
     @on(Input.Changed)
     def _check(self) -> None:
         """Say beside a field what is wrong with it, while it is typed."""
-        errors = self._errors()
-        for name in ("since", "diversity"):
-            self.query_one(f"#{name}-error", Static).update(shown(errors.get(name, "")))
+        self._tell(self._errors(whole=False))
+
+    def _tell(self, errors: dict[str, str]) -> None:
+        for name, *_ in _FIELDS:
+            self.query_one(f"#{name}-error", Static).update(shown(f"! {errors[name]}" if name in errors else ""))
         self.query_one("#show", Button).disabled = bool(errors)
 
-    def _errors(self) -> dict[str, str]:
+    def _errors(self, *, whole: bool) -> dict[str, str]:
+        """Return what is wrong by field; the beginning of a genre is right as long as it is not `whole`."""
         found = {}
+        for field in ("only", "without"):
+            for name in self._listed(field):
+                if not self._is_genre(name, whole=whole):
+                    there = ", ".join(self._genres or ()) or "none: the items have no genres"
+                    found[field] = f"no genre {name!r}; there are {there}"
         since, diversity = self._text("since"), self._text("diversity")
         if since and not (since.isdecimal() and len(since) == 4):
             found["since"] = "a year of four digits"
@@ -83,17 +99,23 @@ class FilterDialog(Modal[Wanted | None]):
             found["diversity"] = "a number from 0 to 1"
         return found
 
+    def _is_genre(self, name: str, *, whole: bool) -> bool:
+        known, typed = [one.casefold() for one in self._genres or ()], name.casefold()
+        return self._genres is None or (typed in known if whole else any(one.startswith(typed) for one in known))
+
     def _text(self, name: str) -> str:
         return self.query_one(f"#{name}", Input).value.strip()
+
+    def _listed(self, name: str) -> tuple[str, ...]:
+        return tuple(filter(None, map(str.strip, self._text(name).split(","))))
 
     @on(Input.Submitted)
     @on(Button.Pressed, "#show")
     def _show(self) -> None:
-        if self._errors():
+        if errors := self._errors(whole=True):
+            self._tell(errors)
             return
-        only, without = (
-            tuple(filter(None, map(str.strip, self._text(name).split(",")))) for name in ("only", "without")
-        )
+        only, without = self._listed("only"), self._listed("without")
         since, diversity = int(self._text("since") or 0), float(self._text("diversity") or 0)
         seen = self.query_one("#seen", Toggle).value
         self.dismiss(replace(self._wanted, only=only, without=without, since=since, diversity=diversity, seen=seen))

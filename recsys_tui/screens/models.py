@@ -10,6 +10,7 @@ from textual.widgets import Static
 
 from recsys_tui import render
 from recsys_tui.facts import version_facts
+from recsys_tui.quantities import no_share, share
 from recsys_tui.render import Column
 from recsys_tui.render.values import to_json
 from recsys_tui.screens.model_table import ACTIONS, COLUMNS, EMPTY, HELP, rows_of
@@ -155,16 +156,15 @@ class Models(VersionPages):
                     self.ask("change", lambda services: self._begin(services, version, text), self._done, self._failed)
 
             question = f"Share of the users that {version.name} serves from now on; b ends it, a promotes it:"
-            prompt = self.ui.dialog(Prompt, "prompt").fill(f"canary {version.name}", question, SHARE)
-            self.app.push_screen(prompt, take)
+            prompt = self.ui.dialog(Prompt, "prompt")
+            self.app.push_screen(prompt.fill(f"canary {version.name}", question, SHARE, check=no_share), take)
 
         self.with_version(ask)
 
     def _begin(self, services: "Services", version: "ModelVersion", text: str) -> str:
         from engine.services.lineage import whoami
-        from recsys_tui.quantities import share
 
-        part = share(text, "--canary")
+        part = share(text.strip(), "--canary")
         services.canary.begin(version, part, (), who=whoami(), why="in the terminal UI")
         return f"{version.name} serves {text} of the users; `recsys-tui monitor` compares"
 

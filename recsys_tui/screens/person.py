@@ -14,6 +14,7 @@ from recsys_tui.screens.base import Place
 from recsys_tui.widgets.person import WhyPane, list_fields
 from recsys_tui.widgets.text import shown
 from recsys_tui.widgets.virtual_table import VirtualTable
+from store import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -163,7 +164,9 @@ class PersonPlace(Place):
         """Ask for genres, years and diversity."""
         from recsys_tui.screens.filters import FilterDialog
 
-        self.app.push_screen(FilterDialog(self.wanted), self._want_all)
+        dialog = FilterDialog(self.wanted)
+        self.app.push_screen(dialog, self._want_all)
+        self.ask("genres", lambda services: catalog.genre_names(services.database), dialog.know)
 
     def _want(self, **changes: Any) -> None:
         self._want_all(replace(self.wanted, **changes))

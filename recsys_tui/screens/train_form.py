@@ -175,9 +175,18 @@ class TrainForm(Modal[int]):
             self.dismiss(job)
 
     def _refused(self, error: Exception) -> None:
-        if self.is_attached:
-            self._say(f"{error}; {getattr(error, 'hint', '')}")
-            self.query_one("#train", Button).disabled = not self._ready
+        """Say what is refused only when it is asked for, such as members that do not exist; beside its field."""
+        if not self.is_attached:
+            return
+        hint = getattr(error, "hint", "")
+        said, named = f"{error}; {hint}", {str(error).partition(" ")[0], hint.partition("=")[0]}
+        self.query_one("#train", Button).disabled = not self._ready
+        field = next((one for one in self.query(FormField) if one.asked.name in named), None)
+        self._say(said if field is None else "")
+        if field is not None:
+            self._wrong = {field.asked.name: said}
+            field.tell(said)
+            field.take_focus()
 
     def _say(self, text: str) -> None:
         self.query_one("#said", Static).update(shown(text))

@@ -1,5 +1,7 @@
 """Models: figures, order, filter, comparing, activating by the gate's reasons, going back, deleting."""
 
+import pytest
+
 from recsys_tui.screens.models import Models
 from recsys_tui.widgets.virtual_table import VirtualTable
 from store.database import Database
@@ -183,6 +185,22 @@ def test_verify_names_what_is_damaged(films):
         await ui.until(lambda: "checksum is not the one recorded" in ui.text)
 
     drive(films, script, screen="models", size=(120, 40))
+
+
+@pytest.mark.parametrize("share", ["abc", "150%", "0%", "10", ""])
+def test_a_share_that_is_none_is_said_below_it(films, share):
+    async def script(ui):
+        await stand_on(ui, "v2")
+        await ui.press("K", "ctrl+u")
+        await ui.pilot.press(*("percent_sign" if char == "%" else char for char in share))
+        await ui.press("enter")
+        await ui.until(lambda: "! write 10%: above 0% and below 100%" in ui.text)
+        assert "canary v2" in ui.text
+        await ui.press("ctrl+u", "5", "percent_sign")
+        assert "! write" not in ui.text
+
+    drive(films, script, screen="models")
+    assert [change.action for change in registry(films).audit(2)] == ["register"]
 
 
 def test_a_canary_is_begun_marked_and_ended(films):

@@ -122,10 +122,20 @@ class TestTrainForm:
         assert list(wrong) == ["n_factors", "epochs"]
         assert "whole number" in wrong["n_factors"]
 
+    @pytest.mark.parametrize("value", ["inf", "1e999", "nan", "-inf"])
+    def test_no_setting_is_without_end(self, value):
+        """JSON has no word for it, and so the run would end where it is written down."""
+        settings = {option.name: option.default for option in trainform.settings_of("bayesian-mf")}
+        options = {option.name: option.default for option in trainform.OPTIONS}
+        found = trainform.problems("bayesian-mf", settings | {"time_limit": value}, options)
+        assert set(found) == {"time_limit"}
+
     def test_a_gate_needs_rows_to_measure_on_and_a_metric_that_exists(self):
         better = self.defaults | {"activate": trainform.IF_BETTER}
         assert "test" in trainform.problems("mf", self.settings(), better | {"test": "0"})
         assert "metric" in trainform.problems("mf", self.settings(), better | {"metric": "nonsense"})
+        unasked = better | {"activate": trainform.NO}
+        assert set(trainform.problems("mf", self.settings(), unasked | {"metric": "nonsense"})) == {"metric"}
         assert trainform.problems("mf", self.settings(), better) == {}
 
     def test_command_and_request_say_the_same(self, tmp_path):

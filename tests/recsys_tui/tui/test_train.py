@@ -6,6 +6,7 @@ import pytest
 
 from recsys_tui.screens.train import Train
 from recsys_tui.stream import THREADS
+from recsys_tui.trainform import model_names
 from recsys_tui.widgets.charts import Curves
 from recsys_tui.widgets.form import FormField
 from store.database import Database
@@ -120,6 +121,24 @@ def test_a_refusal_stands_in_the_form(database):
 
     drive(database.path, script, screen="train")
     assert journal(database.path).recent() == []
+
+
+def test_members_that_there_are_not_are_said_beside_their_field(films):
+    async def script(ui):
+        await ui.press("t")
+        await ui.until(lambda: "Settings of" in ui.text)
+        for _ in range(len(model_names())):
+            if "< ensemble >" in ui.text:
+                break
+            await ui.press("right")
+        await ui.until(lambda: "Settings of ensemble" in ui.text)
+        await ui.press("tab", *"abc", "enter")
+        await ui.until(lambda: "! members = abc is refused" in ui.text)
+        await ui.press("ctrl+u")
+        await ui.until(lambda: "! members" not in ui.text)
+
+    drive(films, script, screen="train")
+    assert len(journal(films).recent()) == 3
 
 
 def test_stopping_asks_first_and_the_run_is_resumed(films):
