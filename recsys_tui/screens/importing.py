@@ -101,7 +101,7 @@ class ImportDialog(Modal[Importing | None]):
             yield Static(id="line", classes="muted")
             with Horizontal(classes="buttons"):
                 yield Button("Preview", id="preview", variant="primary", compact=True)
-                yield Button("Import", id="import", variant="success", compact=True)
+                yield Button("Import", id="import", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
             yield Static(id="told")
 
@@ -136,7 +136,7 @@ class ImportDialog(Modal[Importing | None]):
         texts = {name: self.query_one(f"#{name}", Input).value.strip() for name, *_ in _FIELDS}
         source = texts["source"]
         if not source:
-            return "name a source"
+            return "source: name a file, a folder, or mongodb://host/database"
         if not is_address(source) and not Path(source).expanduser().exists():
             return f"no file or folder {source}"
         if texts["format"] and texts["format"] not in {"auto", *IMPORTERS}:
@@ -152,7 +152,7 @@ class ImportDialog(Modal[Importing | None]):
     def _typed(self) -> None:
         """Say what is wrong, and what command it equals, while it is typed."""
         wrong, source = self._wrong(), self.query_one("#source", Input).value
-        self.query_one("#wrong", Static).update(shown(wrong if source else ""))
+        self.query_one("#wrong", Static).update(shown(f"! {wrong}" if wrong and source else ""))
         for name in ("preview", "import"):
             self.query_one(f"#{name}", Button).disabled = bool(wrong)
         line = self.wanted().line if source else "recsys-tui import SOURCE"
@@ -161,7 +161,8 @@ class ImportDialog(Modal[Importing | None]):
     @on(Input.Submitted)
     @on(Button.Pressed, "#preview")
     def _preview(self) -> None:
-        if self._wrong():
+        if wrong := self._wrong():
+            self.query_one("#wrong", Static).update(shown(f"! {wrong}"))
             return
         self._forget()
         wanted, path = self.wanted(), self.ui.database_path

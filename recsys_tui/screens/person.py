@@ -127,7 +127,7 @@ class PersonPlace(Place):
         line, found = self.query_one("#items", VirtualTable).current, self.found
         if line is None or found is None:
             return
-        version = found.other if line.move == "new" else found.version
+        version = (line.move == "new" and found.other) or found.version  # new beside another version, or since a rating
         self.ask("why", lambda services: lists.explanation(services, found.user, line.item, version), self._explained)
 
     def _explained(self, found: "Explanation | None") -> None:

@@ -9,6 +9,7 @@ from textual.app import App
 from recsys_tui.screens.rate import _ITEMS
 from recsys_tui.screens.rating import Item
 from recsys_tui.widgets.rating_table import RatingTable
+from recsys_tui.widgets.virtual_table import VirtualTable
 from store.database import Database
 from tests.cli import call
 from tests.recsys_tui.tui.driving import drive
@@ -53,6 +54,23 @@ async def choose(ui, user, title):
 
 
 class TestRating:
+    def test_what_came_into_the_list_by_a_rating_is_explained(self, films, user, unseen):
+        call(films, "models", "activate", "v3")
+
+        async def act(ui):
+            await choose(ui, user, unseen["title"])
+            await ui.press("1")
+            await ui.see("1 ·", "[1]")
+            await ui.until(lambda: ui.place.found.moved)
+            lines = [line for line in ui.place.found.lines if line.move != "out"]
+            came = next(place for place, line in enumerate(lines) if line.move == "new")
+            items = ui.place.query_one("#items", VirtualTable)
+            items.cursor = came
+            await ui.until(lambda: ui.place.why is not None and ui.place.why.movie_id == lines[came].item)
+            assert "names no version" not in ui.text
+
+        drive(films, act, screen="rate", size=(140, 40))
+
     def test_a_digit_rates_and_the_list_moves_and_undo_puts_it_back(self, films, user, unseen):
         before = stored(films, user)
         call(films, "models", "activate", "v3")
