@@ -100,7 +100,7 @@ def interrupted(monkeypatch, after):
     return lambda: monkeypatch.setattr(module.Parts, "_write_part", write)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".ndjson", ".parquet"])
 def test_lists_for_everybody_go_on_where_they_were_interrupted(db, tmp_path, monkeypatch, suffix):
     monkeypatch.setattr("engine.services.batch._MOST_USERS", 3)
     whole, out = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
@@ -112,11 +112,13 @@ def test_lists_for_everybody_go_on_where_they_were_interrupted(db, tmp_path, mon
     again = call(db, "recommend", "--all", "--out", out, "-n", "5", "--resume", "--json").json
     assert (again["users"], again["rows"]) == (done["users"], done["rows"])
     assert read(out) == read(whole)
+    assert suffix == ".parquet" or out.read_bytes() == whole.read_bytes()
 
 
-def test_pairs_go_on_where_they_were_interrupted(db, tmp_path, monkeypatch):
+@pytest.mark.parametrize("suffix", [".csv", ".ndjson"])
+def test_pairs_go_on_where_they_were_interrupted(db, tmp_path, monkeypatch, suffix):
     monkeypatch.setattr("recsys_tui.commands.everybody._TOGETHER", 7)
-    pairs, whole, out = tmp_path / "pairs.csv", tmp_path / "whole.csv", tmp_path / "out.csv"
+    pairs, whole, out = tmp_path / "pairs.csv", tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
     with pairs.open("w", newline="") as file:
         csv.writer(file).writerows([("user", "item"), *((str(k % 30), str(k % 50)) for k in range(100))])
     call(db, "predict", "--pairs", pairs, "--out", whole, "--json")
