@@ -28,4 +28,9 @@ class Modal(ModalScreen[Answer]):
     def render(self) -> RenderableType | Dimmed:  # type: ignore[override]
         """Draw the place behind the dialog."""
         behind = super().render()
-        return Dimmed(behind.screen, behind.color) if isinstance(behind, BackgroundScreen) else behind
+        if isinstance(behind, BackgroundScreen):
+            return Dimmed(behind.screen, behind.color)
+        stack = self.app.screen_stack
+        if self.app.current_theme.ansi and self in stack[1:]:  # the terminal's own colours cannot be mixed
+            return Dimmed(stack[stack.index(self) - 1], None)
+        return behind

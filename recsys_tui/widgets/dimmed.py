@@ -13,9 +13,12 @@ from textual.visual import RenderOptions, Visual
 
 
 class Dimmed(Visual):
-    """Draws a screen in the colours it has under a tint; each style is mixed once, not once for every piece of text."""
+    """Draws a screen in the colours it has under a tint; each style is mixed once, not once for every piece of text.
 
-    def __init__(self, screen: Screen[object], tint: Color) -> None:
+    Without a tint everything is drawn faint, in the colour of plain text.
+    """
+
+    def __init__(self, screen: Screen[object], tint: Color | None) -> None:
         self._screen, self._tint = screen, tint
 
     def render_strips(self, width: int, height: int | None, style: Look, options: RenderOptions) -> list[Strip]:  # noqa: ARG002  Textual's
@@ -37,8 +40,10 @@ class Dimmed(Visual):
 
 
 @lru_cache(2048)
-def mixed(style: Style | None, tint: Color) -> Style:
+def mixed(style: Style | None, tint: Color | None) -> Style:
     """Return a style under a tint, without the links and actions of what has it."""
+    if tint is None:
+        return Style(dim=True, reverse=style.reverse if style else None)  # reversed is which place this is
     bare = Style.null() if style is None else style.clear_meta_and_links()
     return bare + Style.from_color(
         *(

@@ -40,6 +40,18 @@ def test_what_is_made_ahead_looks_as_what_is_made_when_it_is_asked_for(films):
     assert looks[:3] == looks[3:]
 
 
+def test_the_place_behind_a_dialog_is_faint_in_the_colours_of_the_terminal(films):
+    async def act(ui):
+        await ui.see("versions 3")
+        await ui.press("slash")
+        await ui.see("╭─ filter", "╭─ versions 3")
+        [header] = ui.app.screen._compositor.render_strips()[:1]
+        assert all(style.dim for _, style, _ in header)
+        assert "".join(text for text, style, _ in header if style.reverse).strip() == "2 Models"
+
+    drive(films, act, screen="models", theme="ansi-dark")
+
+
 def test_another_theme_has_other_colours(films):
     async def act(ui):
         await ui.see("versions 3")
