@@ -12,6 +12,7 @@ import typer
 
 from recsys_tui import render
 from recsys_tui.commands.options import Version
+from recsys_tui.ending import Interrupted
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 from store.errors import DataRefused, NotFound
@@ -56,7 +57,10 @@ def onboard(
     if given is not None:
         _answered(interview, given)
     elif sys.stdin.isatty() and not session.as_json:
-        _converse(session, interview)
+        try:
+            _converse(session, interview)
+        except KeyboardInterrupt as error:
+            raise Interrupted("nothing is stored; q in place of Ctrl-C keeps the answers given so far") from error
     else:
         for _ in range(_asked()):
             question = interview.ask()

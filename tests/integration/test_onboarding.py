@@ -168,6 +168,7 @@ def test_ctrl_c_keeps_nothing(db):
     child.sendline("4")
     child.expect("your rating: ")
     child.sendintr()
+    child.expect("nothing is stored")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 130
