@@ -60,7 +60,11 @@ class NeuralCFConfig(Config):
     weight_decay: float = setting(0.01, "How much the squares of vectors cost.", low=0.0, high=100.0)
     batch_size: int = setting(0, "Ratings a step; 0 chooses by the number of ratings.", low=0, high=2**20)
     epochs: int = setting(20, "Passes over the ratings.", low=1, high=10_000)
-    loss: str = setting("softmax", "Of the ranking head, over an item and its negatives.", choices=("softmax", "bce"))
+    loss: str = setting(
+        "auto",
+        "Of the ranking head, over an item and its negatives; auto is softmax below half a million ratings, else bce.",
+        choices=("auto", "softmax", "bce"),
+    )
     negatives: int = setting(
         512, "Items that the user has not rated, drawn for each group of up to 64 of their ratings.", low=1, high=10_000
     )

@@ -9,6 +9,7 @@ from engine.data import Interactions
 from engine.errors import TrainingFailed
 from engine.models.base import TrainingFacts
 from engine.models.neural_scores import standard_deviation
+from engine.models.neural_sizes import loss_of
 from engine.models.neural_torch import Rows, Shape
 from engine.models.neural_training import Head, Options, device_of, one_thread
 
@@ -48,7 +49,7 @@ class Run:
         for place, (name, form) in enumerate(forms.items()):
             shape = Shape(train.n_users, train.n_items, *form)
             options = Options(
-                config.loss,
+                loss_of(config.loss, len(train)),
                 config.learning_rate,
                 config.weight_decay,
                 config.dropout,

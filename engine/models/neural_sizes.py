@@ -8,6 +8,7 @@ GROUP = 64
 WHOLE = 16
 """A catalogue of up to so many times the items of a row is multiplied whole."""
 
+_MANY = 500_000  # ratings from which on an epoch has steps enough for the slower of the two losses
 _A_ROOT, _LARGEST = 4.0, 16_384  # a batch that is not wished for is so many times the root of the number of ratings
 _LEAST_STEPS = 24  # of an epoch then
 _TORCH = 300 * 2**20  # bytes that torch takes, before any data
@@ -32,6 +33,16 @@ def batch_of(wished: int, n_ratings: int) -> int:
     """Return the ratings a step, at least 1 and no more than there are; a `wished` of 0 leaves it to their number."""
     chosen = wished or min(round(_A_ROOT * n_ratings**0.5), _LARGEST, -(-n_ratings // _LEAST_STEPS))
     return max(1, min(chosen, n_ratings))
+
+
+def loss_of(wished: str, n_ratings: int) -> str:
+    """Return the loss that a ranking head learns by; a `wished` of auto leaves it to the number of ratings.
+
+    Cross-entropy takes more steps to get as far as softmax and gets farther (docs/models.md).
+    """
+    if wished != "auto":
+        return wished
+    return "bce" if n_ratings >= _MANY else "softmax"
 
 
 def training_bytes(forms: list[Form], n_users: int, n_items: int, n_ratings: int, *, batch: int, negatives: int) -> int:

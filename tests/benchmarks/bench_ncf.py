@@ -45,7 +45,7 @@ def run(*, quick: bool = False) -> dict[str, Figure]:
     lists = np.concatenate([items for _, items, _ in top_k_all(model, arrays["test_users"], 10, pairs)])
     hits = lists == arrays["test_items"][:, None]
     ndcg = float((hits / np.log2(np.arange(10) + 2)).sum(axis=1).mean())
-    found["ncf, an epoch of the ranking head, 1 M ratings"] = Figure(seconds, "s", note="gmf, softmax, one thread")
+    found["ncf, an epoch of the ranking head, 1 M ratings"] = Figure(seconds, "s", note="gmf, bce, one thread")
     found["ncf, NDCG@10 of planted choices"] = Figure(ndcg, "", higher=True)
     return found | _beside_others(pairs.rows(pairs.user_index < _COMPARED))
 

@@ -13,6 +13,7 @@ from engine.errors import SettingRefused, TrainingFailed
 from engine.models.base import TrainingFacts
 from engine.models.neural_cf import INSTALL, NeuralCF
 from engine.models.neural_scores import fitted_to_ratings
+from engine.models.neural_sizes import loss_of
 from engine.models.neural_torch import Network, Rows, Shape, ranking_loss
 from engine.models.neural_training import Head, Options
 from tests.data import planted, rmse, table
@@ -41,6 +42,12 @@ def data():
 
 
 # --- the loss ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_loss_is_chosen_by_the_number_of_ratings():
+    assert [loss_of("auto", number) for number in (1, 499_999, 500_000, 25_000_000)] == ["softmax"] * 2 + ["bce"] * 2
+    assert loss_of("bce", 10) == "bce"
+    assert loss_of("softmax", 10**7) == "softmax"
 
 
 @pytest.mark.parametrize("name", ["ratings", "ranking"])
