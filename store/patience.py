@@ -9,8 +9,9 @@ import sqlite3
 import time
 from typing import Any
 
-_NAP, _LONGEST_NAP = 0.0005, 0.01  # seconds
-_SHARE = 8  # a nap is at most this part of what has been waited so far, and the shortest one
+_NAP = 0.0005  # seconds, the first
+_READER = 8, 0.01  # a nap is this part of what has been waited so far, and no longer than so many seconds
+_WRITER = 2, 0.05  # waits to begin and keeps nobody out meanwhile; many that look often are in each other's way
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY}  # of the others none ends by waiting
 _execute = sqlite3.Connection.execute
 
@@ -46,4 +47,5 @@ class PatientConnection(sqlite3.Connection):
                 began = began or now
                 if now - began >= self.patience:
                     raise
-            time.sleep(min(_NAP + (now - began) / _SHARE, _LONGEST_NAP))
+            share, longest = _WRITER if sql.startswith("BEGIN") else _READER
+            time.sleep(min(_NAP + (now - began) / share, longest))
