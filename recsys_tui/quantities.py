@@ -1,4 +1,4 @@
-"""What is typed for a duration, a share of the users, or several settings at once."""
+"""What is typed for a duration, a share of the users, a scale of ratings, or several settings at once."""
 
 from store.errors import UsageRefused
 
@@ -44,6 +44,31 @@ def no_share(text: str) -> str:
         share(text.strip(), "")
     except UsageRefused:
         return "write 10%: above 0% and below 100%"
+    return ""
+
+
+def scale_of(text: str, flag: str) -> tuple[float, float, float | None]:
+    """Read a scale of ratings, low:high or low:high:step; without a step it is None.
+
+    Raises:
+        UsageRefused: it is none.
+    """
+    try:
+        low, high, *rest = map(float, text.split(":"))
+        step = rest[0] if rest else None
+        if -float("inf") < low < high < float("inf") and len(rest) < 2 and (step is None or 0 < step <= high - low):
+            return low, high, step
+    except ValueError:
+        pass
+    raise UsageRefused(f"{flag} {text} is no scale", hint=f"write low:high or low:high:step, such as {flag} 0.5:5:0.5")
+
+
+def no_scale(text: str) -> str:
+    """Return what is wrong with a scale of ratings, or nothing."""
+    try:
+        scale_of(text, "")
+    except UsageRefused:
+        return "write low:high or low:high:step, such as 0.5:5:0.5"
     return ""
 
 

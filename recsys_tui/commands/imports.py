@@ -10,7 +10,7 @@ import typer
 from recsys_tui import render
 from recsys_tui.addresses import full_address, is_address
 from recsys_tui.progress import Line
-from recsys_tui.quantities import pairs, seconds
+from recsys_tui.quantities import pairs, scale_of, seconds
 from recsys_tui.render import Column
 from recsys_tui.session import Columns, Session, command
 
@@ -94,7 +94,7 @@ def import_(
         full_address(source, uri_file, say=render.say) if is_address(source) else source,
         format=source_format,
         mapping=pairs(mapping, "--map"),
-        scale=_scale(scale),
+        scale=scale_of(scale, "--scale") if scale else None,
         duplicates=duplicates,
         dry_run=dry_run,
         strict=strict,
@@ -117,22 +117,6 @@ def import_(
         session.say(
             f"{result.rejected:,} rows were kept aside: `recsys-tui imports show {result.import_id}` lists them"
         )
-
-
-def _scale(text: str) -> tuple[float, float, float | None] | None:
-    from store.errors import UsageRefused
-
-    if not text:
-        return None
-    parts = text.split(":")
-    try:
-        low, high, *rest = map(float, parts)
-        step = rest[0] if rest else None
-        if low < high and len(rest) < 2 and (step is None or 0 < step <= high - low):
-            return low, high, step
-    except ValueError:
-        pass
-    raise UsageRefused(f"--scale {text} is no scale", hint="write low:high or low:high:step, such as --scale 0.5:5:0.5")
 
 
 def _check_flags(source: str, of_mongodb: Mapping[str, str], of_titles: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from textual.widgets import Button, Input, Static
 
 from recsys_tui import child, render
 from recsys_tui.addresses import VARIABLE, is_address
+from recsys_tui.quantities import no_scale
 from recsys_tui.render.table import crop
 from recsys_tui.screens.modal import Modal
 from recsys_tui.stream import Answered, Ticket
@@ -96,8 +97,8 @@ class ImportDialog(Modal[Importing | None]):
                 with Horizontal(classes="row"):
                     yield Static(label)
                     yield Input(placeholder=hint, id=name, select_on_focus=False)
+                yield Static(id=f"{name}-error", classes="field-error")
             yield Toggle("refuse the whole source where one row is bad", id="strict")
-            yield Static(id="wrong", classes="field-error")
             yield Static(id="line", classes="muted")
             with Horizontal(classes="buttons"):
                 yield Button("Preview", id="preview", variant="primary", compact=True)
@@ -129,40 +130,48 @@ class ImportDialog(Modal[Importing | None]):
         arguments += ["--strict"] if self.query_one("#strict", Toggle).value else []
         return Importing(arguments, secrets)
 
-    def _wrong(self) -> str:
-        """Return what is wrong with what is typed, "" where nothing is known to be."""
+    def _errors(self) -> dict[str, str]:
+        """Return what is wrong by field."""
         from store.importers import IMPORTERS
 
         texts = {name: self.query_one(f"#{name}", Input).value.strip() for name, *_ in _FIELDS}
-        source = texts["source"]
+        source, found = texts["source"], {}
         if not source:
-            return "source: name a file, a folder, or mongodb://host/database"
-        if not is_address(source) and not Path(source).expanduser().exists():
-            return f"no file or folder {source}"
+            found["source"] = "name a file, a folder, or mongodb://host/database"
+        elif not is_address(source) and not Path(source).expanduser().exists():
+            found["source"] = f"no file or folder {source}"
         if texts["format"] and texts["format"] not in {"auto", *IMPORTERS}:
-            return f"format: auto, {', '.join(IMPORTERS)}"
-        if texts["duplicates"] and texts["duplicates"] not in _POLICIES:
-            return f"duplicates: {', '.join(_POLICIES)}"
+            found["format"] = f"one of auto, {', '.join(IMPORTERS)}"
         if texts["map"] and not all("=" in part for part in texts["map"].split(",")):
-            return "columns: user=…,item=…,rating=… with names or numbers"
-        return ""
+            found["map"] = "user=…,item=…,rating=… with names or numbers"
+        if texts["scale"] and (wrong := no_scale(texts["scale"])):
+            found["scale"] = wrong
+        if texts["duplicates"] and texts["duplicates"] not in _POLICIES:
+            found["duplicates"] = f"one of {', '.join(_POLICIES)}"
+        return found
+
+    def _tell(self, errors: Mapping[str, str]) -> None:
+        for name, *_ in _FIELDS:
+            line = self.query_one(f"#{name}-error", Static)
+            line.update(shown(f"! {errors.get(name, '')}"))
+            line.display = name in errors
 
     @on(Input.Changed)
     @on(Toggle.Changed)
     def _typed(self) -> None:
-        """Say what is wrong, and what command it equals, while it is typed."""
-        wrong, source = self._wrong(), self.query_one("#source", Input).value
-        self.query_one("#wrong", Static).update(shown(f"! {wrong}" if wrong and source else ""))
+        """Say beside a field what is wrong with it, and what command all equal, while it is typed."""
+        errors, source = self._errors(), self.query_one("#source", Input).value
+        self._tell({name: wrong for name, wrong in errors.items() if source or name != "source"})
         for name in ("preview", "import"):
-            self.query_one(f"#{name}", Button).disabled = bool(wrong)
+            self.query_one(f"#{name}", Button).disabled = bool(errors)
         line = self.wanted().line if source else "recsys-tui import SOURCE"
         self.query_one("#line", Static).update(shown(f"$ {line}"))
 
     @on(Input.Submitted)
     @on(Button.Pressed, "#preview")
     def _preview(self) -> None:
-        if wrong := self._wrong():
-            self.query_one("#wrong", Static).update(shown(f"! {wrong}"))
+        if errors := self._errors():
+            self._tell(errors)
             return
         self._forget()
         wanted, path = self.wanted(), self.ui.database_path
@@ -195,7 +204,7 @@ class ImportDialog(Modal[Importing | None]):
 
     @on(Button.Pressed, "#import")
     def _import(self) -> None:
-        if not self._wrong():
+        if not self._errors():
             self._forget()
             self.dismiss(self.wanted())
 

@@ -126,11 +126,24 @@ class TestImporting:
             ui.app.screen.query_one("#source").value = str(broken)
             await ui.press("enter")
             await ui.see("! ", seconds=60)
-            ui.app.screen.query_one("#duplicates").value = "newest"
-            await ui.see("duplicates: latest, first, mean, error")
-            ui.app.screen.query_one("#duplicates").value = ""
-            ui.app.screen.query_one("#map").value = "user"
-            await ui.see("columns: user=")
+            wrong = {
+                "format": ("xls", "! one of auto, "),
+                "map": ("user", "! user=…,item=…"),
+                "scale": ("5:1", "! write low:high"),
+                "duplicates": ("newest", "! one of latest, first, mean, error"),
+            }
+            for name, (typed, _) in wrong.items():
+                ui.app.screen.query_one(f"#{name}").value = typed
+            await ui.see(*(told for _, told in wrong.values()))
+            lines = ui.text.splitlines()
+            for typed, told in wrong.values():  # below its own field
+                [below] = [number for number, line in enumerate(lines) if told in line]
+                assert typed in lines[below - 1]
+            assert ui.app.screen.query_one("#import").disabled
+            for name in wrong:
+                ui.app.screen.query_one(f"#{name}").value = ""
+            await ui.until(lambda: not any(told in ui.text for _, told in wrong.values()))
+            assert not ui.app.screen.query_one("#import").disabled
             await ui.press("escape")
             await ui.see("imports")
 
