@@ -29,12 +29,23 @@ class Curve(NamedTuple):
 
 
 @dataclass
+class _Fits:
+    """What the epochs of one model came to; `again` where it is fitted once more, on all rows."""
+
+    losses: dict[str, list[Point]] = field(default_factory=dict)
+    held_out: dict[str, list[Point]] = field(default_factory=dict)
+    again: bool = False
+
+
+@dataclass
 class RunView:
     """What is known of a run. `take` may be called again with further events.
 
     Attributes:
         seen: number of the last event taken.
         stage: what it does now.
+        model: of a run that trains several the one whose curves these are: that which is trained now, in the end that
+            which was chosen; "" of other runs.
         number, of: the epoch that ended last, and how many are planned; 0 before the first.
         speed: ratings a second in the last epoch.
         lines: the log, newest last, as time and text.
@@ -42,14 +53,14 @@ class RunView:
 
     seen: int = 0
     stage: str = ""
+    model: str = ""
     number: int = 0
     of: int = 0
     speed: float = 0.0
     lines: list[tuple[float, str]] = field(default_factory=list)
-    _losses: dict[str, list[Point]] = field(default_factory=dict)
-    _held_out: dict[str, list[Point]] = field(default_factory=dict)
+    _fits: dict[str, _Fits] = field(default_factory=lambda: {"": _Fits()})
+    _made: dict[str, str] = field(default_factory=dict)
     _seconds: list[float] = field(default_factory=list)
-    _again: bool = False
 
     def take(self, events: Iterable["Event"]) -> None:
         """Take further events, in order."""
@@ -59,14 +70,25 @@ class RunView:
                 self._epoch(event.data)
             elif event.kind == "stage":
                 self.stage = str(event.data.get("stage", ""))
+                self._turn(str(event.data.get("model", "")))
+            elif event.kind == "candidate":
+                self._made[str(event.data["version"])] = str(event.data["model"])
+            elif event.kind == "choice":
+                self.model = self._made.get(str(event.data["version"]), self.model)
             text = event_line({"kind": event.kind} | event.data)
             self.lines.append((event.at, text))
         del self.lines[:-_LINES]
 
+    def _turn(self, model: str) -> None:
+        """Begin with another model, where one is named: its epochs count from one, and its losses are its own."""
+        if model:
+            self.model, self._fits[model] = model, _Fits()
+            self.number, self.of, self.speed, self._seconds = 0, 0, 0.0, []
+
     def _epoch(self, data: dict[str, object]) -> None:
-        number = int(str(data["number"]))
+        number, fits = int(str(data["number"])), self._fits[self.model]
         if number <= self.number:  # fitted once more, on all rows
-            self._again, self._seconds = True, []
+            fits.again, self._seconds = True, []
         self.number, self.of = number, int(str(data["of"]))
         self.speed = float(str(data.get("ratings_per_second") or 0))
         self._seconds.append(float(str(data["seconds"])))
@@ -74,16 +96,17 @@ class RunView:
         assert isinstance(losses, dict)  # noqa: S101  the trainer writes one
         for name, value in losses.items():
             if value is not None:
-                self._losses.setdefault(f"{name}, all rows" if self._again else name, []).append((number, float(value)))
+                fits.losses.setdefault(f"{name}, all rows" if fits.again else name, []).append((number, float(value)))
         held_out = data.get("held_out")
         for name, value in held_out.items() if isinstance(held_out, dict) else ():
-            self._held_out.setdefault(name, []).append((number, float(value)))
+            fits.held_out.setdefault(name, []).append((number, float(value)))
 
     @property
     def curves(self) -> list[Curve]:
         """The losses by epoch in the order in which they first appeared, then the figures of held-out rows."""
-        losses = [Curve(name, tuple(points)) for name, points in self._losses.items()]
-        return losses + [Curve(f"held-out {name}", tuple(points), name) for name, points in self._held_out.items()]
+        fits = self._fits.get(self.model, _Fits())
+        losses = [Curve(name, tuple(points)) for name, points in fits.losses.items()]
+        return losses + [Curve(f"held-out {name}", tuple(points), name) for name, points in fits.held_out.items()]
 
     @property
     def share(self) -> float:
@@ -100,13 +123,13 @@ class RunView:
         """Return each loss with its last value and how it changed from the epoch before."""
         return [
             (name, points[-1][1], points[-1][1] - points[-2][1] if len(points) > 1 else None)
-            for name, points in self._losses.items()
+            for name, points in self._fits[self.model].losses.items()
         ]
 
 
 def headline(job: "Job", view: RunView, memory: int | None, width: int, *, ascii: bool = False) -> str:  # noqa: A002
     """Return the state of a run in one line: what must be known first; the rest as far as it has room."""
-    parts = [f"job {job.id} {job.model}", job.state]
+    parts = [f"job {job.id} {job.model}" + (f": {view.model}" if view.model and not job.ended else ""), job.state]
     if job.ended:
         parts += _end(job)
     else:

@@ -121,7 +121,7 @@ def _made(
     """Train by a request unless that was done; return the version, or why there is none, and what it took."""
     began, fitting, compiling, failure = time.monotonic(), 0.0, 0.0, ""
     name = services.training.unchanged_version(request)
-    yield Progress("stage", {"stage": request.model})
+    yield Progress("stage", {"stage": request.model, "model": request.model})
     try:
         for event in services.training.run(request, job=job) if name is None else ():
             if event.kind == "version":

@@ -187,7 +187,7 @@ class Train(Filtering):
 
     def _titles(self) -> None:
         pane, curves = self.query_one("#curves-pane"), self.query_one(Curves)
-        names = ", ".join(f"job {job}" for job in self._drawn())
+        names = ", ".join(" ".join(filter(None, (f"job {job}", self._view(job).model))) for job in self._drawn())
         titled(pane, f"loss by epoch, {names}" if names else "loss by epoch", "log axis" if curves.log_axis else "")
 
     def _drawn(self) -> list[int]:

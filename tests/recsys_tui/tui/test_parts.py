@@ -48,6 +48,23 @@ class TestRunView:
         assert [c.name for c in view.curves] == ["train", "train, all rows"]
         assert view.number == 1
 
+    def test_each_model_of_auto_has_curves_of_its_own_and_those_of_the_chosen_one_stay(self):
+        view = RunView()
+        view.take([Event(1, 99.0, "stage", {"stage": "mf", "model": "mf"})])
+        view.take([epoch(2, 1, of=2, train=1.0), epoch(3, 2, of=2, train=0.8)])
+        view.take(
+            [Event(4, 99.0, "candidate", {"model": "mf", "version": "v1", "ndcg@10": 0.1, "rmse": 0.9, "why": ""})]
+        )
+        view.take(
+            [Event(5, 99.0, "stage", {"stage": "ncf", "model": "ncf"}), Event(6, 99.0, "stage", {"stage": "measuring"})]
+        )
+        assert (view.model, view.curves, view.remaining, view.number) == ("ncf", [], None, 0)
+        view.take([epoch(7, 1, of=9, ranking=6.0)])
+        assert [(c.name, c.points) for c in view.curves] == [("ranking", ((1, 6.0),))]
+        assert headline(job(model="auto"), view, None, 80).startswith("job 7 auto: ncf  running  epoch 1/9")
+        view.take([Event(8, 99.0, "choice", {"version": "v1", "why": "it is better"})])
+        assert [(c.name, c.points) for c in view.curves] == [("train", ((1, 1.0), (2, 0.8)))]
+
     def test_held_out_figures_are_curves_of_their_metric_with_gaps_where_epochs_were_passed_over(self):
         view = RunView()
         events = [epoch(1, 1, train=1.0), epoch(2, 2, train=0.8), epoch(3, 3, train=0.7)]
