@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from engine.services import retention
 from store import database as database_module
 from store import errors, names
-from store.artifacts import Bundle
+from store.artifacts import MODEL_ARRAYS, Bundle
 from store.audit import ACTIVATIONS
 from store.database import Database
 from store.migrations import migrate
@@ -517,12 +517,17 @@ class Versions(RuleBasedStateMachine):
         blend=st.booleans(),
     )
     def save(self, model, ndcg, blend):
-        members = {f"v{max(self.known)}": "0" * 64} if blend and self.known else {}
+        members = self.newest() if blend and self.known else {}
         number = save(self.registry, ndcg, model=model, members=members).id
         assert number not in self.known
         self.known[number] = (model, "", ndcg, members)
         self.actions.append("register")
         return number
+
+    def newest(self):
+        """The newest version, as an ensemble of it names it."""
+        version = self.registry.get(max(self.known))
+        return {version.name: version.files[MODEL_ARRAYS].sha256}
 
     @rule(number=names)
     def activate(self, number):
