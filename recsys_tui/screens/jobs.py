@@ -42,7 +42,7 @@ COLUMNS = (
     Field("error", "reason", width=8, grows=True, show=lambda text: text or ""),
 )
 _MOST = 500
-_LINES = 200  # of the log that are shown; copying takes all of them
+_LINES = 30  # of the log that are shown; more would be laid out anew with each event while keys wait. Copying takes all
 
 
 class Jobs(Filtering):
