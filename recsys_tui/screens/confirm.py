@@ -34,18 +34,25 @@ class Confirm(Modal[bool]):
             if self._word:
                 yield Static(shown(f"Type {self._word} to go on:"))
                 yield Input(id="word")
+                yield Static(id="wrong", classes="field-error")
             with Horizontal(classes="buttons"):
                 yield Button("Yes", id="yes", variant="warning", disabled=bool(self._word), compact=True)
                 yield Button("No", id="no", compact=True)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Allow Yes once the word is there."""
+        """Allow Yes once the word is there, and say where it can no longer become it."""
         self.query_one("#yes", Button).disabled = event.value != self._word
+        self._tell(wrong=not self._word.startswith(event.value))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take Enter for Yes where the word is right."""
         if event.value == self._word:
             self.dismiss(result=True)
+        else:
+            self._tell(wrong=True)
+
+    def _tell(self, *, wrong: bool) -> None:
+        self.query_one("#wrong", Static).update(shown(f"! only {self._word} goes on; esc goes back" if wrong else ""))
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer by button."""

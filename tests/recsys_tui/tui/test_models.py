@@ -230,6 +230,26 @@ def test_whose_lists_change(films):
     drive(films, script, screen="models", size=(120, 40))
 
 
+def test_a_version_is_deleted_by_its_name_and_by_no_other(films):
+    async def script(ui):
+        await stand_on(ui, "v3")
+        await ui.press("D")
+        await ui.until(lambda: "Type v3 to go on" in ui.text)
+        await ui.press("v", "2")
+        await ui.until(lambda: "! only v3 goes on" in ui.text)
+        await ui.press("enter")
+        await ui.pilot.pause()
+        assert ui.app.screen.query_one("#yes").disabled
+        assert len(registry(films).versions()) == 3
+        await ui.press("backspace", "3")
+        await ui.until(lambda: "! only" not in ui.text)
+        await ui.press("enter")
+        await ui.until(lambda: "versions 2" in ui.text)
+
+    drive(films, script, screen="models")
+    assert [version.name for version in registry(films).versions()] == ["v2", "v1"]
+
+
 def test_a_version_deleted_by_another_process_while_shown(films):
     async def script(ui):
         await stand_on(ui, "v3")
