@@ -94,10 +94,11 @@ class ImportDialog(Modal[Importing | None]):
         with Vertical(classes="dialog") as box:
             box.border_title = "import"
             for name, label, hint in _FIELDS:
+                error = f"{name}-error"
                 with Horizontal(classes="row"):
                     yield Static(label)
                     yield Input(placeholder=hint, id=name, select_on_focus=False)
-                yield Static(id=f"{name}-error", classes="field-error")
+                yield Static(id=error, classes="field-error")
             yield Toggle("refuse the whole source where one row is bad", id="strict")
             yield Static(id="line", classes="muted")
             with Horizontal(classes="buttons"):
