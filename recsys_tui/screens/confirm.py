@@ -34,7 +34,9 @@ class Confirm(Modal[bool]):
             if self._word:
                 yield Static(shown(f"Type {self._word} to go on:"))
                 yield Input(id="word")
-                yield Static(id="wrong", classes="field-error")
+                wrong = Static(id="wrong", classes="field-error")
+                wrong.display = False
+                yield wrong
             with Horizontal(classes="buttons"):
                 yield Button("Yes", id="yes", variant="warning", disabled=bool(self._word), compact=True)
                 yield Button("No", id="no", compact=True)
@@ -52,7 +54,9 @@ class Confirm(Modal[bool]):
             self._tell(wrong=True)
 
     def _tell(self, *, wrong: bool) -> None:
-        self.query_one("#wrong", Static).update(shown(f"! only {self._word} goes on; esc goes back" if wrong else ""))
+        line = self.query_one("#wrong", Static)
+        line.update(shown(f"! only {self._word} goes on; esc goes back"))
+        line.display = wrong
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer by button."""
