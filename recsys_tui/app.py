@@ -222,7 +222,7 @@ class RecsysApp(Around):
         self.seen_store = True
         for screen in self.places_made():
             screen.take_changes(message.kinds)
-        if not self.place().busy:
+        if not any(screen.busy for screen in self.places_made()):  # while the app ends there is none
             self.show_first()
         if not first:
             self._tell_endings(before, message.state)
