@@ -74,7 +74,8 @@ class RunView:
             elif event.kind == "candidate":
                 self._made[str(event.data["version"])] = str(event.data["model"])
             elif event.kind == "choice":
-                self.model = self._made.get(str(event.data["version"]), self.model)
+                chosen = self._made.get(str(event.data["version"]), "")
+                self.model = chosen if chosen in self._fits else self.model  # runs of before did not tell them apart
             text = event_line({"kind": event.kind} | event.data)
             self.lines.append((event.at, text))
         del self.lines[:-_LINES]
@@ -104,7 +105,7 @@ class RunView:
     @property
     def curves(self) -> list[Curve]:
         """The losses by epoch in the order in which they first appeared, then the figures of held-out rows."""
-        fits = self._fits.get(self.model, _Fits())
+        fits = self._fits[self.model]
         losses = [Curve(name, tuple(points)) for name, points in fits.losses.items()]
         return losses + [Curve(f"held-out {name}", tuple(points), name) for name, points in fits.held_out.items()]
 

@@ -65,6 +65,16 @@ class TestRunView:
         view.take([Event(8, 99.0, "choice", {"version": "v1", "why": "it is better"})])
         assert [(c.name, c.points) for c in view.curves] == [("train", ((1, 1.0), (2, 0.8)))]
 
+    def test_a_run_of_auto_that_did_not_tell_its_models_apart_is_drawn_as_one(self):
+        view = RunView()
+        view.take([Event(1, 99.0, "stage", {"stage": "mf"}), epoch(2, 1, of=2, train=1.0)])
+        view.take(
+            [Event(3, 99.0, "candidate", {"model": "mf", "version": "v1", "ndcg@10": 0.1, "rmse": 0.9, "why": ""})]
+        )
+        view.take([Event(4, 99.0, "choice", {"version": "v1", "why": "it is the only one"})])
+        assert (view.model, view.latest()) == ("", [("train", 1.0, None)])
+        assert [c.name for c in view.curves] == ["train"]
+
     def test_held_out_figures_are_curves_of_their_metric_with_gaps_where_epochs_were_passed_over(self):
         view = RunView()
         events = [epoch(1, 1, train=1.0), epoch(2, 2, train=0.8), epoch(3, 3, train=0.7)]
